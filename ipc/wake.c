@@ -1,0 +1,46 @@
+#include "ipc/wake.h"
+
+#include <unistd.h>
+
+#include "shm/dirty.h"
+#include "shm/region.h"
+#include "shm/slot_layout.h"
+#include "shm/writer.h"
+
+static void
+wake_mask(struct writer *w, uint64_t mask)
+{
+	uint64_t one = 1, m;
+
+	for (m = sleepers_take(w->r, mask & ~(1ull << w->index)); m != 0; m &= m - 1) {
+		unsigned k = (unsigned)__builtin_ctzll(m);
+		ssize_t n = write(region_slot(w->r, k)->event_fd, &one, sizeof one);
+
+		(void)n;	/* full means that it will wake */
+		stat_add(&w->slot->stats, STAT_WAKEUPS, 1);
+	}
+}
+
+void
+wake_flush(struct writer *w)
+{
+	if (w->wake != 0)
+		wake_mask(w, w->wake);
+	w->wake = 0;
+}
+
+void
+wake_all(struct writer *w)
+{
+	wake_mask(w, ~(uint64_t)0);
+	w->wake = 0;
+}
+
+void
+wake_drain(struct writer *w)
+{
+	uint64_t v;
+	ssize_t n = read(w->slot->event_fd, &v, sizeof v);
+
+	(void)n;
+}

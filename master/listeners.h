@@ -1,0 +1,25 @@
+/*
+ * Listeners: for each slot and address one socket with SO_REUSEPORT, opened once and never closed
+ * while plenumd runs. All slots share the one socket of a unix: address.
+ */
+#ifndef PLENUM_MASTER_LISTENERS_H
+#define PLENUM_MASTER_LISTENERS_H
+
+#include <stddef.h>
+
+struct heritage;
+struct settings;
+
+/*
+ * Opens them all, stores their numbers in the region (slot.listener) and the addresses, with the
+ * port that was got for port 0, in h. 0, or -1 with one line in err. Master, at the start.
+ */
+int listeners_open(struct heritage *h, const struct settings *s, char *err, size_t n);
+
+/* Says in the log where plenumd listens. */
+void listeners_log(const struct heritage *h);
+
+/* Removes the files of unix: sockets. */
+void listeners_remove(const struct heritage *h);
+
+#endif

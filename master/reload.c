@@ -1,0 +1,133 @@
+/*
+ * The settings are checked as a whole before anything is changed: a file with an error, a setting
+ * that needs a restart, or a log file that cannot be opened leave everything as it is.
+ *
+ * Then the new snapshot is put into the region, and slot by slot the worker is told to end; its
+ * heir reads the snapshot that is in force. An order is given only to a worker whose snapshot is
+ * older. The next slot follows when the heir beats, so that at most one slot pauses at a time, or
+ * after ten seconds, because a slot that cannot renew must not keep the others from it.
+ */
+#include "master/reload.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "ipc/log.h"
+#include "ipc/process.h"
+#include "ipc/wake.h"
+#include "master/control.h"
+#include "master/logging.h"
+#include "master/master_priv.h"
+#include "master/notify.h"
+#include "master/slots.h"
+
+enum { SLOT_MS = 10000 };
+
+/* Loads and checks; log_fd becomes the new log's. */
+static int
+load(struct master *m, int *log_fd, char *err, size_t n)
+{
+	char names[512];
+
+	if (conf_load(&m->source, &m->next, err, n) != 0)
+		return -1;
+	if (conf_diff(&m->at_start, &m->next, false, names, sizeof names) != 0) {
+		snprintf(err, n, "these settings need a restart: %s", names);
+		return -1;
+	}
+	m->next.worker_count = m->at_start.worker_count;
+	return logging_open(&m->next, m->h.foreground, log_fd, err, n);
+}
+
+static void
+order_slot(struct master *m)
+{
+	struct reload *r = &m->reload;
+
+	r->ordered = clock_ms();
+	if (word_get(&region_slot(&m->h.region, r->slot)->snapshot) == r->number)
+		return;
+	slots_order(m, r->slot, ORDER_RENEW);
+	wake_flush(&m->w);
+}
+
+static void
+finish(struct master *m)
+{
+	struct region_head *head = m->h.region.head;
+	char err[CONF_ERROR_MAX] = "";
+
+	m->reload.state = RELOAD_NONE;
+	word_set(&head->reloads, word_get(&head->reloads) + 1);
+	log_notice("reload complete snapshot=%llu", (unsigned long long)m->reload.number);
+	notify_ready();
+	if (m->reload.again) {
+		m->reload.again = false;
+		reload_begin(m, err, sizeof err);
+	}
+	if (m->reload.state == RELOAD_NONE)
+		control_reloaded(m->control, err[0] != '\0' ? err : NULL);
+}
+
+int
+reload_begin(struct master *m, char *err, size_t n)
+{
+	struct region_head *head = m->h.region.head;
+	char names[512];
+	int log_fd;
+
+	if (m->reload.state != RELOAD_NONE) {
+		m->reload.again = true;
+		return 0;
+	}
+	if (load(m, &log_fd, err, n) != 0) {
+		word_set(&head->reload_failed, word_get(&head->reload_failed) + 1);
+		log_error("reload refused, nothing is changed: %s", err);
+		return -1;
+	}
+	notify_reloading();
+	conf_diff(&m->settings, &m->next, true, names, sizeof names);
+	m->settings = m->next;
+	region_settings_put(&m->h.region, &m->settings);
+	log_set_level((enum settings_log_level)m->settings.log_level);
+	logging_switch(m, log_fd);
+	m->reload.number = region_settings_number(&m->h.region);
+	log_notice("reload begins snapshot=%llu changed=%s", (unsigned long long)m->reload.number,
+	    names[0] != '\0' ? names : "nothing");
+	m->reload.state = RELOAD_SLOTS;
+	m->reload.slot = 0;
+	order_slot(m);
+	return 0;
+}
+
+void
+reload_tick(struct master *m)
+{
+	struct reload *r = &m->reload;
+	const struct slot *s;
+	bool renewed;
+
+	while (r->state == RELOAD_SLOTS) {
+		s = region_slot(&m->h.region, r->slot);
+		renewed = word_get(&s->snapshot) == r->number && word_get(&s->beat) >= r->ordered;
+		if (!renewed && clock_ms() - r->ordered < SLOT_MS)
+			return;
+		if (!renewed)
+			log_error("worker does not renew, reload goes on without it slot=%u",
+			    r->slot);
+		if (++r->slot == m->h.region.caps.workers)
+			finish(m);
+		else
+			order_slot(m);
+	}
+}
+
+void
+reload_abandon(struct master *m)
+{
+	if (m->reload.state == RELOAD_NONE)
+		return;
+	memset(&m->reload, 0, sizeof m->reload);
+	control_reloaded(m->control, "plenumd stops");
+}

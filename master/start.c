@@ -1,0 +1,237 @@
+#define _GNU_SOURCE
+#include "master/start.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <pwd.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "ipc/log.h"
+#include "ipc/witness.h"
+#include "master/control.h"
+#include "master/listeners.h"
+#include "master/logging.h"
+#include "master/master_priv.h"
+#include "master/notify.h"
+#include "master/options.h"
+#include "master/pidfile.h"
+#include "shm/slot_layout.h"
+
+extern char **environ;
+
+static void
+warn(void *arg, const char *text)
+{
+	log_warning("%s", text);
+}
+
+static void
+open_source(struct conf_source *src, const struct options *o)
+{
+	const char *file = o->file != NULL ? o->file : conf_default_file();
+
+	if (conf_source_init(src, file, o->defines, o->define_count, environ) != 0)
+		fatal("%s: %s", file != NULL ? file : "defaults", strerror(errno));
+	src->warn = warn;
+}
+
+void
+start_undo(struct master *m)
+{
+	listeners_remove(&m->h);
+	pidfile_drop(m->run_dir, m->pid_fd);
+}
+
+_Noreturn static void
+fail(struct master *m, const char *err)
+{
+	log_close();
+	start_undo(m);
+	fatal("%s", err);
+}
+
+/* The user and group that keepers and helpers drop to. */
+static void
+find_user(struct master *m)
+{
+	const struct settings *s = &m->settings;
+	struct passwd *p;
+	struct group *g;
+
+	if (geteuid() != 0 || s->user[0] == '\0')
+		return;
+	p = getpwnam(s->user);
+	if (p == NULL)
+		fatal("user %s: there is no such user", s->user);
+	m->h.uid = p->pw_uid;
+	m->h.gid = p->pw_gid;
+	if (s->group[0] == '\0')
+		return;
+	g = getgrnam(s->group);
+	if (g == NULL)
+		fatal("group %s: there is no such group", s->group);
+	m->h.gid = g->gr_gid;
+}
+
+static void
+take_run_dir(struct master *m)
+{
+	const struct setting *st = settings_find("run_dir");
+	char err[CONF_ERROR_MAX];
+
+	if (rundir_open(m->settings.run_dir, settings_is_default(&m->settings, st), m->run_dir,
+	    sizeof m->run_dir, err, sizeof err) != 0)
+		fatal("%s", err);
+	m->pid_fd = pidfile_take(m->run_dir, err, sizeof err);
+	if (m->pid_fd < 0)
+		fatal("%s", err);
+}
+
+static void
+make_region(struct master *m)
+{
+	struct region *r = &m->h.region;
+	char err[256];
+	unsigned i;
+
+	if (region_create(r, &m->capacity.caps) != 0) {
+		snprintf(err, sizeof err, "cannot make shared memory: %s", strerror(errno));
+		fail(m, err);
+	}
+	region_settings_put(r, &m->settings);
+	for (i = 0; i < WRITERS_MAX; i++) {
+		region_slot(r, i)->event_fd = -1;
+		if (!region_has_writer(r, i))
+			continue;
+		region_slot(r, i)->event_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+		if (region_slot(r, i)->event_fd < 0) {
+			snprintf(err, sizeof err, "cannot make an eventfd: %s", strerror(errno));
+			fail(m, err);
+		}
+	}
+	writer_open(&m->w, r, HELPER_MASTER);
+}
+
+/* Whether a process may share its descriptors with another one here. */
+static bool
+clone_shares(char *why, size_t n)
+{
+	int fd = open("/dev/null", O_RDONLY | O_CLOEXEC), status;
+	pid_t pid;
+	bool shared;
+
+	pid = (pid_t)syscall(SYS_clone, CLONE_FILES | SIGCHLD, 0, 0, 0, 0);
+	if (pid == 0) {
+		close(fd);
+		_exit(0);
+	}
+	if (pid < 0) {
+		snprintf(why, n, "clone(CLONE_FILES): %s", strerror(errno));
+		close(fd);
+		return false;
+	}
+	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		;
+	shared = fcntl(fd, F_GETFD) < 0;
+	if (!shared) {
+		close(fd);
+		snprintf(why, n, "clone(CLONE_FILES) does not share descriptors here");
+	}
+	return shared;
+}
+
+static void
+choose_keeper(struct master *m)
+{
+	struct region_head *head = m->h.region.head;
+	size_t n = sizeof head->keeper_why;
+
+	if (m->settings.keeper == SETTINGS_KEEPER_NO) {
+		snprintf(head->keeper_why, n, "keeper = no");
+	} else {
+		m->h.keeper = clone_shares(head->keeper_why, n) &&
+		    witness_selftest(head->keeper_why, n);
+		if (!m->h.keeper)
+			log_warning("connections do not outlive their worker on this host: %s",
+			    head->keeper_why);
+	}
+	word32_set(&head->keeper, m->h.keeper);
+}
+
+int
+start_prepare(struct master *m, const struct options *o)
+{
+	char err[CONF_ERROR_MAX];
+	int control;
+
+	signal(SIGPIPE, SIG_IGN);
+	signal(SIGHUP, SIG_IGN);	/* until the loop takes it */
+	notify_init();
+	open_source(&m->source, o);
+	if (conf_load(&m->source, &m->settings, err, sizeof err) != 0)
+		fatal("%s", err);
+	m->at_start = m->settings;
+	m->h.foreground = o->foreground;
+	if (capacity_plan(&m->settings, capacity_allowed(), &m->capacity, err, sizeof err) != 0)
+		fatal("%s", err);
+	find_user(m);
+	if (capacity_apply(&m->capacity) != 0)
+		fatal("cannot set the limit of descriptors: %s", strerror(errno));
+	take_run_dir(m);
+	make_region(m);
+	log_open(&m->w, (enum settings_log_level)m->settings.log_level);
+	if (listeners_open(&m->h, &m->settings, err, sizeof err) != 0 ||
+	    logging_open(&m->settings, o->foreground, &m->h.log_fd, err, sizeof err) != 0)
+		fail(m, err);
+	choose_keeper(m);
+	control = control_open(m, err, sizeof err);
+	if (control < 0)
+		fail(m, err);
+	return control;
+}
+
+int
+start_test(const struct options *o)
+{
+	static struct settings s;
+	struct conf_source src;
+	struct capacity c;
+	char err[CONF_ERROR_MAX];
+	int status = 1;
+
+	open_source(&src, o);
+	if (conf_load(&src, &s, err, sizeof err) != 0 ||
+	    capacity_plan(&s, capacity_allowed(), &c, err, sizeof err) != 0) {
+		fprintf(stderr, "%s\n", err);
+	} else {
+		capacity_print(stdout, &c);
+		printf("%s: ok\n", conf_source_name(&src));
+		status = 0;
+	}
+	conf_source_fini(&src);
+	return status;
+}
+
+int
+start_version(const char *version)
+{
+	static struct settings s;
+	struct capacity c;
+	char err[256];
+
+	settings_defaults(&s);
+	printf("plenumd %s\n", version);
+	if (capacity_plan(&s, capacity_allowed(), &c, err, sizeof err) == 0)
+		printf("layout %016llx with default settings\n",
+		    (unsigned long long)region_layout_id(&c.caps));
+	return 0;
+}

@@ -1,0 +1,23 @@
+/* The start: everything that can fail, before plenumd becomes a daemon and starts anybody. */
+#ifndef PLENUM_MASTER_START_H
+#define PLENUM_MASTER_START_H
+
+struct master;
+struct options;
+
+/*
+ * Loads the settings, takes the run_dir, makes the region, opens listeners, control socket and log.
+ * What fails is one line on stderr and exit 1. Returns the descriptor of the control socket.
+ */
+int start_prepare(struct master *m, const struct options *o);
+
+/* Undoes what lies in the file system: for the end, and for a start that failed. */
+void start_undo(struct master *m);
+
+/* -t: checks the settings and prints what they need. Returns the exit status. */
+int start_test(const struct options *o);
+
+/* -V: prints version and layout of the default settings. Returns the exit status. */
+int start_version(const char *version);
+
+#endif

@@ -1,0 +1,161 @@
+/*
+ * A worker stores the time in its slot at each turn of its loop. One that has not done so for
+ * stuck_timeout gets SIGABRT, which leaves a core to look at, and SIGKILL half a second later,
+ * because one that was stopped by SIGSTOP does not see the first. Its keeper does the rest.
+ *
+ * The time is taken by both from the same clock. If the master itself was not scheduled, nothing
+ * can be said about anybody else: that look is left out. A worker that has just been started may
+ * take longer for its first beat than for any other.
+ *
+ * A slot whose worker is gone while its keeper does not start another has a keeper that was
+ * stopped: it is told to continue, and ended if that does not help.
+ */
+#define _GNU_SOURCE
+#include "master/watchdog.h"
+
+#include <poll.h>
+#include <signal.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "ipc/log.h"
+#include "ipc/process.h"
+#include "master/master_priv.h"
+#include "master/slots.h"
+#include "shm/slot_layout.h"
+
+enum {
+	TIMEOUT_LEAST_MS = 300,		/* workers beat ten times a second */
+	FIRST_BEAT_MS = 10000,
+	ABORT_MS = 500,
+	KEEPER_MS = 5000,
+	LOGGER_MS = 5000,
+};
+
+void
+watchdog_init(struct master *m)
+{
+	unsigned i;
+
+	for (i = 0; i < WORKERS_MAX; i++)
+		m->slot[i].ending = -1;
+	m->watched_at = clock_ms();
+}
+
+static bool
+is_gone(int pidfd)
+{
+	struct pollfd p = { .fd = pidfd, .events = POLLIN };
+
+	return poll(&p, 1, 0) > 0;
+}
+
+/* One that was told to end. */
+static void
+follow(struct slot_state *s, uint64_t now)
+{
+	if (is_gone(s->ending)) {
+		close(s->ending);
+		s->ending = -1;
+	} else if (now >= s->kill_at) {
+		syscall(SYS_pidfd_send_signal, s->ending, SIGKILL, NULL, 0);
+		s->kill_at = now + ABORT_MS;
+	}
+}
+
+static void
+end_worker(struct master *m, unsigned i, int pidfd, uint64_t now, uint64_t silent)
+{
+	struct slot *slot = region_slot(&m->h.region, i);
+
+	log_error("worker is stuck and is ended slot=%u pid=%u silent_ms=%llu", i,
+	    word32_get(&slot->pid), (unsigned long long)silent);
+	word32_set(&slot->stuck, 1);
+	syscall(SYS_pidfd_send_signal, pidfd, SIGABRT, NULL, 0);
+	m->slot[i].ending = pidfd;
+	m->slot[i].kill_at = now + ABORT_MS;
+}
+
+/* No worker: the keeper starts one, unless it is slow, backs off, or was stopped. */
+static void
+watch_keeper(struct master *m, unsigned i, uint64_t now)
+{
+	struct slot_state *s = &m->slot[i];
+
+	if (s->keeper.pid == 0 || word_get(&region_slot(&m->h.region, i)->backoff_until) != 0) {
+		s->missing_at = 0;
+	} else if (s->missing_at == 0) {
+		s->missing_at = now;
+		kill(s->keeper.pid, SIGCONT);
+	} else if (now - s->missing_at > KEEPER_MS) {
+		log_error("keeper starts no worker and is ended slot=%u pid=%d", i,
+		    (int)s->keeper.pid);
+		s->missing_at = 0;
+		kill(s->keeper.pid, SIGKILL);
+	}
+}
+
+static void
+watch_slot(struct master *m, unsigned i, uint64_t now, uint64_t timeout)
+{
+	struct slot *slot = region_slot(&m->h.region, i);
+	struct slot_state *s = &m->slot[i];
+	uint64_t beat = word_get(&slot->beat), since;
+	uint32_t pid = word32_get(&slot->pid);
+	int fd;
+
+	if (s->ending >= 0) {
+		follow(s, now);
+		return;
+	}
+	if (pid != s->seen_pid) {
+		s->seen_pid = pid;
+		s->seen_at = now;
+	}
+	since = beat > s->seen_at ? beat : s->seen_at;
+	/* the beat is its predecessor's, or none */
+	if (beat <= word_get(&slot->died_us) / 1000 && timeout < FIRST_BEAT_MS)
+		timeout = FIRST_BEAT_MS;
+	if (now <= since || now - since <= timeout) {
+		s->missing_at = 0;
+		return;
+	}
+	fd = slots_worker_pidfd(m, i);
+	if (fd < 0 || is_gone(fd)) {
+		if (fd >= 0)
+			close(fd);
+		watch_keeper(m, i, now);
+		return;
+	}
+	end_worker(m, i, fd, now, now - since);
+}
+
+static void
+watch_logger(struct master *m, uint64_t now)
+{
+	uint64_t beat = word_get(&region_slot(&m->h.region, HELPER_LOGGER)->beat);
+
+	if (m->logger.pid == 0 || now - m->logger.start_at <= LOGGER_MS ||
+	    now <= beat || now - beat <= LOGGER_MS)
+		return;
+	log_error("logger is stuck and is ended pid=%d", (int)m->logger.pid);
+	m->logger.start_at = now;
+	kill(m->logger.pid, SIGKILL);
+}
+
+void
+watchdog_tick(struct master *m)
+{
+	uint64_t now = clock_ms(), timeout = m->settings.stuck_timeout;
+	uint64_t gap = now - m->watched_at;
+	unsigned i;
+
+	if (timeout < TIMEOUT_LEAST_MS)
+		timeout = TIMEOUT_LEAST_MS;
+	m->watched_at = now;
+	if (gap > timeout / 2)
+		return;
+	for (i = 0; i < m->h.region.caps.workers; i++)
+		watch_slot(m, i, now, timeout);
+	watch_logger(m, now);
+}

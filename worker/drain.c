@@ -1,0 +1,56 @@
+/*
+ * Draining: the server stops. Each connection is told so in its own words, spread over half of
+ * graceful_timeout so that the clients do not all return at once elsewhere; requests in flight end
+ * first. The worker ends when nobody is left.
+ */
+#include <unistd.h>
+
+#include "ipc/log.h"
+#include "ipc/wake.h"
+#include "worker/dialect.h"
+#include "worker/message.h"
+#include "worker/priv.h"
+#include "worker/wsframe.h"
+
+static void
+say_goodbye(struct worker *w, uint32_t ci)
+{
+	struct conn *c = conn_at(w, ci);
+	const struct dialect *d = dialect_get(conn_dialect(c));
+	uint64_t done = word_get(&c->in_done);
+	struct message m;
+
+	if (conn_life(c) != CONN_OPEN || conn_has(c, CONN_CLOSE | CONN_LINGER | CONN_BLOCKED) ||
+	    word_get(&c->plan) != 0 || word_get(&c->wait) != 0 || word_get(&c->stream) != 0)
+		return;
+	if (d->goodbye == NULL) {		/* HTTP: idle ones only */
+		if (word_get(&c->part) == 0 && conn_has(c, CONN_USED))
+			conn_close(w, ci, STAT_DISCONNECT_SERVER);
+		return;
+	}
+	if (!message_begin(w, ci, done, done, &m))
+		return;
+	stat_add(w->stats, STAT_DISCONNECT_SERVER, 1);
+	d->goodbye(&m, WS_CLOSE_GOING_AWAY, "server stops");
+	message_commit(&m);
+	message_close_span(w, ci);
+}
+
+void
+drain_tick(struct worker *w)
+{
+	uint32_t used = (uint32_t)word_get(&w->slot->conns_used), n;
+	uint32_t ticks = w->set.graceful_timeout / 2 / TICK_MS + 1;
+	uint32_t per_tick = used / ticks + 1;
+
+	if (word_get(&w->slot->conns_open) == 0) {
+		log_info("drained");
+		wake_flush(&w->pub);
+		_exit(0);
+	}
+	for (n = 0; n < per_tick; n++) {
+		if (w->drain_at >= used)
+			w->drain_at = 0;
+		say_goodbye(w, w->drain_at++);
+	}
+}

@@ -1,0 +1,102 @@
+/*
+ * Health. /health probes the real path: an event through a channel of the server's own and back,
+ * the heartbeats of all workers. /health/ready says whether this host should get traffic,
+ * /health/live whether this process answers. None of them blocks.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "ipc/heritage.h"
+#include "ipc/process.h"
+#include "worker/http.h"
+#include "worker/message.h"
+#include "worker/priv.h"
+#include "worker/routes.h"
+
+/* An event through a channel and back. */
+static bool
+probe_channel(struct http *h)
+{
+	static const char name[] = "$health";
+	char data[64];
+	struct publication p = { .channel = name, .channel_len = sizeof name - 1, .data = data };
+	struct event e;
+
+	p.len = (uint32_t)snprintf(data, sizeof data, "{\"at\":%" PRIu64 "}", h->w->now_real);
+	if (message_publish(h->m, &p) != 0)
+		return false;
+	if (event_peek(h->w->r, p.chan, p.seq, &e) != EVENT_OK)
+		return true;		/* already lapped by others who ask: it was there */
+	return event_copy(h->w->r, p.chan, p.seq, &e, h->w->event) != EVENT_LAPPED;
+}
+
+/* Workers whose loop has not turned for long, or that are kept from starting. */
+static unsigned
+silent_workers(const struct worker *w)
+{
+	unsigned i, n = 0;
+	uint64_t limit = w->set.stuck_timeout * 2 + 1000, now = clock_ms();
+
+	for (i = 0; i < w->r->caps.workers; i++) {
+		const struct slot *s = region_slot(w->r, i);
+		uint64_t beat = word_get(&s->beat);
+
+		if (word_get(&s->backoff_until) > now || (beat < now && now - beat > limit))
+			n++;
+	}
+	return n;
+}
+
+static bool
+is_draining(const struct http *h)
+{
+	const struct region_head *r = h->w->r->head;
+
+	return word32_get(&r->draining) != 0 || word32_get(&r->stopping) != 0;
+}
+
+static void
+answer(struct http *h, unsigned status, const char *word, const char *more)
+{
+	char body[512];
+	int n = snprintf(body, sizeof body,
+	    "{\"status\":\"%s\",\"service\":\"plenum\",\"version\":\"%s\"%s}", word,
+	    h->w->h->version, more);
+
+	http_answer(h, status, "application/json", body, (size_t)n,
+	    status == 503 ? "Retry-After: 1\r\nCache-Control: no-store\r\n" :
+	    "Cache-Control: no-store\r\n");
+}
+
+void
+health_all(struct http *h)
+{
+	bool channel = probe_channel(h);
+	unsigned silent = silent_workers(h->w);
+	char checks[256];
+
+	if (channel && silent == 0 && !is_draining(h)) {
+		answer(h, 200, "healthy", "");
+		return;
+	}
+	snprintf(checks, sizeof checks, ",\"checks\":{\"channel\":\"%s\",\"workers\":\"%s\","
+	    "\"workers_silent\":%u}", channel ? "ok" : "failed", silent == 0 ? "ok" : "failed",
+	    silent);
+	answer(h, 503, is_draining(h) ? "draining" : "degraded", checks);
+}
+
+void
+health_live(struct http *h)
+{
+	answer(h, 200, "healthy", "");
+}
+
+void
+health_ready(struct http *h)
+{
+	if (is_draining(h))
+		answer(h, 503, "draining", "");
+	else
+		answer(h, 200, "healthy", "");
+}

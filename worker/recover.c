@@ -1,0 +1,425 @@
+/*
+ * The heir. Its predecessor is gone, all of its stores are to be seen, its descriptors are here.
+ *
+ *  1. sweep: what lies in the slot's table and no word of the region names was the dead worker's
+ *     (libevent's epoll set and signal pipe). One socket may be among them that was accepted and not
+ *     yet recorded: it is told by `accepting` and by its local port, and kept.
+ *  2. the publish that may have happened (event_recover), a channel that was being made.
+ *  3. every record: the effects of its last commit again, in_done from the commits; then the free
+ *     lists from what the records name; then closes that were begun, plans (the kernel is asked how
+ *     much of each was done), lists of subscribers, odd registrations.
+ *  4. what lies in the scratch or a block and was not processed, before anything else is published:
+ *     the first message of it may be the one whose publish has happened.
+ *  5. queued replies go out before anything is read: a span that was closed must not be appended to.
+ *  6. everything is assumed dirty, everybody that sleeps is woken.
+ *
+ * Any step may be cut short by another death: all of it may be done again.
+ */
+#define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "ipc/heritage.h"
+#include "ipc/log.h"
+#include "ipc/process.h"
+#include "ipc/witness.h"
+#include "shm/channel.h"
+#include "shm/dirty.h"
+#include "worker/http.h"
+#include "worker/message.h"
+#include "worker/priv.h"
+#include "worker/wsframe.h"
+#include "worker/ws.h"
+
+static int orphan = -1;
+static unsigned orphan_listener;
+
+/* ---- 1. sweep ---- */
+
+static size_t
+claimed(struct worker *w, int *fd)
+{
+	uint32_t used = (uint32_t)word_get(&w->slot->conns_used), i;
+	size_t n = 0;
+
+	fd[n++] = w->r->fd;
+	fd[n++] = w->slot->client_epoll;
+	for (i = 0; i < WRITERS_MAX; i++)
+		if (region_has_writer(w->r, i))
+			fd[n++] = region_slot(w->r, i)->event_fd;
+	for (i = 0; i < w->h->nlisteners; i++)
+		fd[n++] = w->slot->listener[i];
+	for (i = 0; i < used; i++)
+		if (conn_life(conn_at(w, i)) != CONN_FREE)
+			fd[n++] = conn_at(w, i)->fd;
+	return n;
+}
+
+/* A connected socket of this listener? */
+static bool
+is_child_of(int fd, int listener)
+{
+	struct sockaddr_storage a, b;
+	socklen_t an = sizeof a, bn = sizeof b, n = sizeof(int);
+	int listening = 1;
+
+	memset(&a, 0, sizeof a);
+	memset(&b, 0, sizeof b);
+	if (getsockname(fd, (struct sockaddr *)&a, &an) != 0 ||
+	    getsockname(listener, (struct sockaddr *)&b, &bn) != 0 || a.ss_family != b.ss_family)
+		return false;
+	if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &n) != 0 || listening)
+		return false;
+	if (a.ss_family == AF_INET)
+		return ((struct sockaddr_in *)&a)->sin_port == ((struct sockaddr_in *)&b)->sin_port;
+	if (a.ss_family == AF_INET6)
+		return ((struct sockaddr_in6 *)&a)->sin6_port == ((struct sockaddr_in6 *)&b)->sin6_port;
+	return a.ss_family == AF_UNIX;
+}
+
+/* accept4() takes the lowest free number, so an orphan is near the claimed ones. */
+static void
+find_orphan(struct worker *w, const unsigned char *is_claimed, int top)
+{
+	uint64_t accepting = word_get(&w->slot->accepting);
+	uint32_t ci = (uint32_t)accepting - 1;
+	unsigned listener = (unsigned)(accepting >> 32);
+	int fd;
+
+	orphan = -1;
+	if (accepting == 0 || ci >= w->conns_max || listener >= w->h->nlisteners ||
+	    conn_life(conn_at(w, ci)) != CONN_FREE)
+		return;
+	for (fd = 3; fd <= top + 64; fd++)
+		if ((fd > top || !is_claimed[fd]) && is_child_of(fd, w->slot->listener[listener])) {
+			orphan = fd;
+			orphan_listener = listener;
+			return;
+		}
+}
+
+/* Nothing of the predecessor's descriptors is here: all records end. */
+static void
+forget_all(struct worker *w)
+{
+	uint32_t used = (uint32_t)word_get(&w->slot->conns_used), i;
+
+	for (i = 0; i < used; i++)
+		if (word32_get(&conn_at(w, i)->state) != CONN_FREE) {
+			memset((void *)conn_at(w, i), 0, sizeof(struct conn));
+			stat_add(w->stats, STAT_DISCONNECT_HEIR, 1);
+		}
+	word_set(&w->slot->hdr, 0);
+	word_set(&w->slot->accepting, 0);
+}
+
+void
+recover_sweep(struct worker *w)
+{
+	size_t cap = (size_t)word_get(&w->slot->conns_used) + WRITERS_MAX + LISTENERS_MAX + 8, n, i;
+	int *fd = malloc(cap * sizeof *fd), top = 2, end = w->slot->table_end;
+	unsigned char *is_claimed;
+
+	if (fd == NULL)
+		fatal("out of memory");
+	if (w->h->fresh)
+		forget_all(w);
+	n = claimed(w, fd);
+	for (i = 0; i < n; i++)
+		if (fd[i] > top && fd[i] < end)
+			top = fd[i];
+	is_claimed = calloc((size_t)top + 1, 1);
+	if (is_claimed == NULL)
+		fatal("out of memory");
+	for (i = 0; i < n; i++)
+		if (fd[i] >= 0 && fd[i] <= top)
+			is_claimed[fd[i]] = 1;
+	find_orphan(w, is_claimed, top);
+	if (orphan >= 0)
+		fd[n++] = orphan;
+	process_close_others(fd, n);
+	free(is_claimed);
+	free(fd);
+}
+
+/* ---- 3. records ---- */
+
+struct used {
+	unsigned char *block, *ext[EXT_CLASSES];
+};
+
+static void *
+zeroed(size_t n)
+{
+	void *p = calloc(n, 1);
+
+	if (p == NULL)
+		fatal("out of memory");
+	return p;
+}
+
+static void
+use_block(struct worker *w, struct used *u, uint64_t block)
+{
+	if (block != 0 && block <= w->r->caps.blocks)
+		u->block[block - 1] = 1;
+}
+
+static void
+mark_used(struct worker *w, struct used *u, const struct conn *c)
+{
+	uint64_t plan = word_get(&c->plan), ext = word_get(&c->ext);
+
+	if (plan_kind(plan) == PLAN_CUT)
+		use_block(w, u, plan_ref(plan));
+	use_block(w, u, word_get(&c->part));
+	use_block(w, u, word_get(&c->assembly));
+	if (ext != 0 && (ext >> 28 & 3) < EXT_CLASSES && (ext & 0xfffffff) <= w->r->caps.conns)
+		u->ext[ext >> 28 & 3][(ext & 0xfffffff) - 1] = 1;
+}
+
+static void
+fill_list(struct list32 *l, const unsigned char *used, uint32_t n)
+{
+	l->n = 0;
+	while (n-- > 0)
+		if (used == NULL || !used[n])
+			list_push(l, n);
+}
+
+/* Free lists hold what no record names. */
+static void
+build_lists(struct worker *w)
+{
+	uint32_t used = (uint32_t)word_get(&w->slot->conns_used), i;
+	struct used u = { .block = zeroed(w->r->caps.blocks) };
+	unsigned k;
+
+	for (k = 0; k < EXT_CLASSES; k++)
+		u.ext[k] = zeroed(w->r->caps.conns);
+	w->free_conns.n = 0;
+	for (i = used; i-- > 0;) {
+		if (conn_life(conn_at(w, i)) != CONN_FREE)
+			mark_used(w, &u, conn_at(w, i));
+		else if (i + 1 != (uint32_t)word_get(&w->slot->accepting))
+			list_push(&w->free_conns, i);
+	}
+	fill_list(&w->free_blocks, u.block, w->r->caps.blocks);
+	for (k = 0; k < EXT_CLASSES; k++)
+		fill_list(&w->free_ext[k], u.ext[k], w->r->caps.conns);
+	for (k = 0; k < EXT_CLASSES; k++)
+		free(u.ext[k]);
+	free(u.block);
+}
+
+/* in_done is the maximum of the commits that name the connection. */
+static void
+redo(struct worker *w, uint32_t ci)
+{
+	struct conn *c = conn_at(w, ci);
+	uint64_t a = word_get(&c->assembly), in_end;
+
+	message_redo(w, ci);
+	if (a == 0 || a > w->r->caps.blocks)
+		return;
+	in_end = commit_in_end(word_get(&block_at(w, (uint32_t)a)->commit));
+	if (in_end > word_get(&c->in_done))
+		word_set(&c->in_done, in_end);
+}
+
+static void
+register_again(struct worker *w, uint32_t ci)
+{
+	w->priv[ci].want = 255;		/* whatever it was */
+	if (conn_has(conn_at(w, ci), CONN_BLOCKED))
+		conn_want(w, ci, WANT_WRITE);
+	else
+		conn_want_rest(w, ci);
+}
+
+static void
+restore(struct worker *w, uint32_t ci)
+{
+	struct conn *c = conn_at(w, ci);
+	uint64_t plan;
+	unsigned i, n;
+
+	if (conn_has(c, CONN_UNIX)) {		/* no witness */
+		conn_close(w, ci, STAT_DISCONNECT_HEIR);
+		return;
+	}
+	if (conn_has(c, CONN_ODD) || ci + 1 == (uint32_t)word_get(&w->slot->accepting))
+		register_again(w, ci);
+	plan = word_get(&c->plan);
+	if (plan != 0)
+		output_settle(w, ci, (uint32_t)output_position(w, ci) - plan_base(plan));
+	if (conn_life(c) != CONN_OPEN)
+		return;
+	n = subs_limit(w, ci);
+	for (i = 0; i < n; i++) {
+		int32_t chan = cursor_chan(word_get(subs_cursor(w, ci, i)));
+
+		if (chan >= 0 && (uint32_t)chan < w->r->caps.channels) {
+			subs_list(w, ci, i, (uint32_t)chan);
+			dirty_mark_self(&w->pub, (uint32_t)chan);
+		}
+	}
+	if (word_get(&c->part) != 0)
+		input_want_resume(w, ci);
+	if (word_get(&c->stream) != 0 || conn_has(c, CONN_CLOSE))
+		output_touch(w, ci);
+}
+
+static void
+finish_close(struct worker *w, uint32_t ci)
+{
+	struct conn *c = conn_at(w, ci);
+
+	/* the number may be another file by now */
+	if (witness_cookie(c->fd) == word_get(&c->cookie))
+		close(c->fd);
+	conn_forget(w, ci);
+}
+
+static void
+count_all(struct worker *w)
+{
+	uint32_t used = (uint32_t)word_get(&w->slot->conns_used), i, open = 0;
+	unsigned d;
+
+	for (d = 0; d < DIALECT_COUNT; d++)
+		word_set(&w->slot->conns_dialect[d], 0);
+	for (i = 0; i < used; i++)
+		if (conn_life(conn_at(w, i)) == CONN_OPEN) {
+			conn_count(w, conn_dialect(conn_at(w, i)), 1);
+			open++;
+		}
+	word_set(&w->slot->conns_open, open);
+}
+
+/* ---- 4. what was read and not processed ---- */
+
+/* A message that killed two workers by a fault costs its sender the connection. */
+static bool
+is_poison(struct worker *w, uint32_t ci)
+{
+	struct slot *s = w->slot;
+	uint64_t key = word_get(&conn_at(w, ci)->cookie), in = word_get(&conn_at(w, ci)->in_done);
+
+	if (!w->h->faulted)
+		return false;
+	if (word_get(&s->suspect_key) != key || word_get(&s->suspect_in) != in) {
+		word_set(&s->suspect_key, key);
+		word_set(&s->suspect_in, in);
+		word32_set(&s->suspect_count, 0);
+	}
+	word32_set(&s->suspect_count, word32_get(&s->suspect_count) + 1);
+	return word32_get(&s->suspect_count) >= 2;
+}
+
+static void
+expel(struct worker *w, uint32_t ci)
+{
+	struct conn *c = conn_at(w, ci);
+	uint64_t done = word_get(&c->in_done);
+	struct message m;
+
+	stat_add(w->stats, STAT_POISONED, 1);
+	log_error("a message ended two workers, its sender is closed conn=%u.%u", w->pub.index, ci);
+	word32_set(&w->slot->suspect_count, 0);
+	word_set(&w->slot->hdr, 0);
+	if (!conn_has(c, CONN_WS) || !message_begin(w, ci, done, done, &m)) {
+		conn_close(w, ci, STAT_DISCONNECT_PROTOCOL);
+		return;
+	}
+	ws_reply_close(&m, WS_CLOSE_INTERNAL, "this message ends workers");
+	message_commit(&m);
+	message_close_span(w, ci);
+}
+
+static void
+process_rest(struct worker *w)
+{
+	uint64_t hdr = word_get(&w->slot->hdr), off, consumed, done;
+	int32_t ci = hdr_conn(hdr);
+	struct conn *c;
+	struct block *k = NULL;
+	unsigned char *p = w->scratch;
+
+	if (hdr == 0 || ci < 0 || (uint32_t)ci >= w->conns_max)
+		return;
+	c = conn_at(w, (uint32_t)ci);
+	if (conn_life(c) != CONN_OPEN)
+		return;
+	done = word_get(&c->in_done);
+	consumed = witness_consumed(c->fd);
+	if ((hdr & HDR_BLOCK) != 0) {
+		if (word_get(&c->part) == 0 || word_get(&c->part) > w->r->caps.blocks)
+			return;
+		k = block_at(w, (uint32_t)word_get(&c->part));
+		off = word_get(&k->off);
+		if (consumed - off <= sizeof k->data)
+			word_set(&k->len, consumed - off);
+		p = k->data;
+	} else
+		off = done - ((done - (hdr & HDR_OFF_MASK)) & HDR_OFF_MASK);
+	if (consumed - off > (k != NULL ? sizeof k->data : SCRATCH_SIZE) || done < off ||
+	    done > consumed || done == consumed)
+		return;
+	if (is_poison(w, (uint32_t)ci)) {
+		expel(w, (uint32_t)ci);
+		return;
+	}
+	w->in_doubt = true;
+	input_process(w, (uint32_t)ci, off, p, (size_t)(consumed - off));
+}
+
+static void
+finish_accept(struct worker *w)
+{
+	uint64_t accepting = word_get(&w->slot->accepting);
+	uint32_t ci = (uint32_t)accepting - 1;
+
+	if (accepting == 0)
+		return;
+	if (orphan >= 0)
+		conn_adopt(w, ci, orphan, orphan_listener);
+	else if (ci < w->conns_max && conn_life(conn_at(w, ci)) == CONN_FREE)
+		list_push(&w->free_conns, ci);
+	word_set(&w->slot->accepting, 0);
+}
+
+void
+recover_records(struct worker *w)
+{
+	uint32_t used, i;
+
+	event_recover(&w->pub, &w->doubt);
+	channel_repair(&w->pub);
+	used = (uint32_t)word_get(&w->slot->conns_used);
+	for (i = 0; i < used; i++)
+		if (conn_life(conn_at(w, i)) == CONN_OPEN)
+			redo(w, i);
+	build_lists(w);
+	for (i = 0; i < used; i++) {
+		if (conn_life(conn_at(w, i)) == CONN_CLOSING)
+			finish_close(w, i);
+		else if (conn_life(conn_at(w, i)) == CONN_OPEN)
+			restore(w, i);
+	}
+	count_all(w);
+	process_rest(w);		/* before anything else is published */
+	w->in_doubt = false;
+	w->doubt.on = false;
+	for (i = 0; i < used; i++)	/* before anything is read */
+		if (conn_life(conn_at(w, i)) == CONN_OPEN && word_get(&conn_at(w, i)->ctl) != 0)
+			output_replies(w, i);
+	frames_reset(w);
+	finish_accept(w);
+}

@@ -1,0 +1,344 @@
+/*
+ * The loop. libevent runs the listeners, the tick and the wake-ups; the clients lie in an epoll set
+ * of the slot's own, which outlives the worker with its registrations and is one descriptor of
+ * libevent's base. A turn: events of both, then what was left in blocks, then output.
+ */
+#define _GNU_SOURCE
+#include "worker/worker.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include "ipc/heritage.h"
+#include "ipc/log.h"
+#include "ipc/process.h"
+#include "ipc/wake.h"
+#include "shm/dirty.h"
+#include "worker/priv.h"
+
+static struct worker the;		/* one per process */
+
+/* ---- faults ---- */
+
+static void
+on_fault(int sig)
+{
+	/* relaxed store to a word of the slot: async-signal-safe */
+	word32_set(&the.slot->signal, (uint32_t)sig);
+	signal(sig, SIG_DFL);
+	raise(sig);
+}
+
+static void
+catch_faults(void)
+{
+	static const int fault[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT };
+	static char stack[32 * 1024];
+	stack_t ss = { .ss_sp = stack, .ss_size = sizeof stack };
+	struct sigaction sa;
+	size_t i;
+
+	sigaltstack(&ss, NULL);
+	memset(&sa, 0, sizeof sa);
+	sa.sa_handler = on_fault;
+	sa.sa_flags = SA_ONSTACK | SA_RESETHAND | SA_NODEFER;
+	for (i = 0; i < sizeof fault / sizeof fault[0]; i++)
+		sigaction(fault[i], &sa, NULL);
+}
+
+/* ---- events ---- */
+
+static void
+on_clients(evutil_socket_t fd, short what, void *arg)
+{
+	struct worker *w = arg;
+	struct epoll_event ev[CLIENT_EVENTS];
+	int n = epoll_wait((int)fd, ev, CLIENT_EVENTS, 0), i;
+
+	for (i = 0; i < n; i++) {
+		uint32_t ci = (uint32_t)ev[i].data.u64;
+		struct conn *c;
+
+		if (ci >= w->conns_max || conn_life(c = conn_at(w, ci)) != CONN_OPEN)
+			continue;
+		if (conn_has(c, CONN_BLOCKED))
+			output_writable(w, ci);
+		else if (w->priv[ci].want == WANT_NONE)
+			conn_close(w, ci, STAT_DISCONNECT_CLIENT);
+		else
+			input_ready(w, ci);
+	}
+}
+
+/* Nothing more can be taken: the queue waits for the next tick. */
+static void
+pause_accept(struct worker *w)
+{
+	unsigned i;
+
+	for (i = 0; i < w->h->nlisteners; i++)
+		event_del(w->listen_event[i]);
+}
+
+static void
+resume_accept(struct worker *w)
+{
+	unsigned i;
+
+	w->accept_paused = false;
+	for (i = 0; i < w->h->nlisteners; i++)
+		event_add(w->listen_event[i], NULL);
+}
+
+static void
+on_listener(evutil_socket_t fd, short what, void *arg)
+{
+	struct worker *w = &the;
+
+	conn_accept(w, (unsigned)(uintptr_t)arg);
+	if (w->accept_paused)
+		pause_accept(w);
+}
+
+static void
+on_wake(evutil_socket_t fd, short what, void *arg)
+{
+	struct worker *w = arg;
+
+	wake_drain(&w->pub);
+}
+
+static void
+on_tick(evutil_socket_t fd, short what, void *arg)
+{
+	struct worker *w = arg;
+
+	w->now = clock_ms();
+	if (w->accept_paused)
+		resume_accept(w);
+	timeouts_tick(w);
+	if (w->draining)
+		drain_tick(w);
+}
+
+/* ---- orders ---- */
+
+static void
+leave(struct worker *w, const char *why)
+{
+	log_debug("worker ends: %s", why);
+	wake_flush(&w->pub);
+	_exit(0);
+}
+
+static void
+obey(struct worker *w)
+{
+	switch ((enum slot_order)word32_get(&w->slot->order)) {
+	case ORDER_STOP:
+		leave(w, "stop");
+		break;
+	case ORDER_RENEW:
+		leave(w, "renewal");
+		break;
+	case ORDER_DRAIN:
+		w->draining = true;
+		break;
+	case ORDER_RUN:
+	case ORDER_COUNT:
+		break;
+	}
+	if (w->max_requests != 0 && w->requests >= w->max_requests && !w->draining)
+		leave(w, "max_requests");
+}
+
+/* ---- start ---- */
+
+static void *
+zeroed(size_t n, size_t size)
+{
+	void *p = calloc(n, size);
+
+	if (p == NULL)
+		fatal("out of memory");
+	return p;
+}
+
+static void
+open_region(struct worker *w, struct heritage *h)
+{
+	w->h = h;
+	w->r = &h->region;
+	writer_open(&w->pub, w->r, h->slot);
+	w->slot = w->pub.slot;
+	w->stats = &w->slot->stats;
+	region_settings_get(w->r, &w->set);
+	w->conns = region_conns(w->r, h->slot);
+	w->conns_max = w->r->caps.conns;
+	w->conns_limit = w->conns_max > 64 ? w->conns_max - 64 : w->conns_max;
+	if (w->set.max_connections != 0 && w->set.max_connections < w->conns_limit)
+		w->conns_limit = w->set.max_connections;
+	w->scratch = region_scratch(w->r, h->slot);
+	w->frames = region_frames(w->r, h->slot);
+	w->frames_size = w->r->caps.frame_arena;
+	w->priv = zeroed(w->conns_max, sizeof *w->priv);
+	w->views = zeroed(w->r->caps.channels, sizeof *w->views);
+}
+
+static void
+set_clock(struct worker *w)
+{
+	w->now = clock_ms();
+	w->now_real = clock_real_ms();
+}
+
+static struct event_base *
+open_base(void)
+{
+	struct event_config *c = event_config_new();
+	struct event_base *b;
+
+	event_config_set_flag(c, EVENT_BASE_FLAG_NOLOCK | EVENT_BASE_FLAG_IGNORE_ENV);
+	b = event_base_new_with_config(c);
+	event_config_free(c);
+	if (b == NULL)
+		fatal("no event base: %s", strerror(errno));
+	return b;
+}
+
+static struct event *
+add_event(struct worker *w, int fd, short what, event_callback_fn fn, void *arg, unsigned ms)
+{
+	struct timeval tv = { ms / 1000, (ms % 1000) * 1000 };
+	struct event *e = event_new(w->base, fd, (short)(what | EV_PERSIST), fn, arg);
+
+	if (e == NULL || event_add(e, ms == 0 ? NULL : &tv) != 0)
+		fatal("no event: %s", strerror(errno));
+	return e;
+}
+
+static void
+open_events(struct worker *w)
+{
+	unsigned i;
+
+	w->base = open_base();
+	add_event(w, w->slot->client_epoll, EV_READ, on_clients, w, 0);
+	add_event(w, w->slot->event_fd, EV_READ, on_wake, w, 0);
+	add_event(w, -1, 0, on_tick, w, TICK_MS);
+	for (i = 0; i < w->h->nlisteners; i++)
+		w->listen_event[i] = add_event(w, w->slot->listener[i], EV_READ, on_listener,
+		    (void *)(uintptr_t)i, 0);
+}
+
+static void
+set_recycling(struct worker *w)
+{
+	uint64_t jitter = w->set.max_requests_jitter;
+
+	if (w->set.max_requests == 0)
+		return;
+	srandom((unsigned)clock_us());
+	w->max_requests = w->set.max_requests +
+	    (jitter == 0 ? 0 : (uint64_t)random() % (jitter + 1));
+}
+
+static void
+announce(struct worker *w)
+{
+	uint64_t died = word_get(&w->slot->died_us), now = clock_us();
+
+	word_set(&w->slot->recover_us, now - w->started_us);
+	if (died != 0 && word32_get(&w->slot->gen) > 0) {
+		word_set(&w->slot->pause_us, now - died);
+		word_set(&w->slot->died_us, 0);
+		log_info("heir serves connections=%llu pause_us=%llu",
+		    (unsigned long long)word_get(&w->slot->conns_open), (unsigned long long)(now - died));
+	} else
+		log_info("worker serves");
+	word_set(&w->slot->snapshot, w->set.number);
+}
+
+/* ---- the loop ---- */
+
+static void
+resume(struct worker *w)
+{
+	struct list32 t = w->resume;
+	uint32_t i;
+
+	w->resume = w->resume_now;
+	w->resume.n = 0;
+	w->resume_now = t;
+	for (i = 0; i < t.n; i++) {
+		uint32_t ci = t.item[i];
+
+		w->priv[ci].resume = false;
+		if (conn_life(conn_at(w, ci)) == CONN_OPEN)
+			input_resume(w, ci);
+	}
+}
+
+static void
+end_of_turn(struct worker *w)
+{
+	output_run(w);
+	subs_sweep_empty(w);
+	wake_flush(&w->pub);
+	stat_add(w->stats, STAT_TURNS, 1);
+}
+
+static void
+turn(struct worker *w)
+{
+	bool busy = w->more_output || w->touched.n > 0 || w->resume.n > 0;
+	int flags = EVLOOP_ONCE;
+
+	frames_reset(w);		/* nothing of the last turn is left in it */
+	w->turn++;
+	w->more_output = false;
+	word_set(&w->slot->quiet, w->turn);
+	if (busy || !sleep_begin(&w->pub))
+		flags |= EVLOOP_NONBLOCK;
+	set_clock(w);
+	word_set(&w->slot->beat, w->now);
+	event_base_loop(w->base, flags);
+	sleep_end(&w->pub);
+	set_clock(w);
+	dirty_take_hints(&w->pub);
+	resume(w);
+	end_of_turn(w);
+	obey(w);
+}
+
+void
+worker_run(struct heritage *h)
+{
+	struct worker *w = &the;
+
+	memset(w, 0, sizeof *w);
+	w->started_us = clock_us();
+	open_region(w, h);
+	log_open(&w->pub, (enum settings_log_level)w->set.log_level);
+	word32_set(&w->slot->pid, (uint32_t)getpid());
+	process_title("worker %u", h->slot);
+	catch_faults();
+	set_clock(w);
+	word_set(&w->slot->beat, w->now);
+	word_set(&w->slot->started, w->now_real);
+	recover_sweep(w);
+	open_events(w);
+	w->turn = word_get(&w->slot->quiet) + 1;
+	set_recycling(w);
+	recover_records(w);
+	end_of_turn(w);
+	wake_all(&w->pub);
+	announce(w);
+	for (;;)
+		turn(w);
+}
