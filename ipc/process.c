@@ -5,6 +5,7 @@
 #include <grp.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -45,6 +46,46 @@ clock_real_ms(void)
 	return clock_read(CLOCK_REALTIME, 1000);
 }
 
+/* The bytes of argv, as the kernel shows them: fields 48 and 49 of proc(5)'s stat. */
+static int
+find_arguments(char **start, char **end)
+{
+	unsigned long a = 0, b = 0;
+	char text[2048], *p;
+	FILE *f = fopen("/proc/self/stat", "re");
+	size_t n;
+	int field;
+
+	if (f == NULL)
+		return -1;
+	n = fread(text, 1, sizeof text - 1, f);
+	fclose(f);
+	text[n] = '\0';
+	p = strrchr(text, ')');			/* field 2 may hold anything */
+	for (field = 2; p != NULL && field < 48; field++)
+		p = strchr(p + 1, ' ');
+	if (p == NULL || sscanf(p, "%lu %lu", &a, &b) != 2 || a == 0 || b <= a)
+		return -1;
+	*start = (char *)a;
+	*end = (char *)b;
+	return 0;
+}
+
+/*
+ * A title that is shorter than argv is shown with what is left of argv, unless argv does not end in
+ * NUL: then the kernel shows what is before the first one. The place is found once, by the master.
+ */
+static void
+end_title(void)
+{
+	static char *start, *end;
+
+	if (start == NULL && find_arguments(&start, &end) != 0)
+		return;
+	if (start + strlen(start) + 1 < end && end[-1] == '\0')
+		end[-1] = '.';
+}
+
 void
 process_title(const char *fmt, ...)
 {
@@ -55,6 +96,7 @@ process_title(const char *fmt, ...)
 	vsnprintf(name, sizeof name, fmt, ap);
 	va_end(ap);
 	setproctitle("-plenumd: %s", name);
+	end_title();
 	snprintf(comm, sizeof comm, "plenumd:%.7s", name);
 	prctl(PR_SET_NAME, comm);
 }

@@ -117,6 +117,8 @@ logging_reaped(struct master *m, pid_t pid, int status)
 		    WIFSIGNALED(status) ? "signal" : "status",
 		    WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
 	}
+	if (m->logger_restarts)		/* not before: the old file would get the line */
+		log_info("log reopened file=%s", m->settings.log_file);
 	m->logger_restarts = false;
 	if (once_more)
 		logging_stop(m, false);
@@ -148,7 +150,6 @@ logging_reopen(struct master *m)
 		return;
 	}
 	logging_switch(m, fd);
-	log_notice("log reopened file=%s", m->settings.log_file);
 }
 
 void

@@ -185,7 +185,7 @@ enum settings_service {
 	    "silence after which a client is pinged") \
 	X(ping_timeout, TIME, 0, "60s", 200, 2 * SETTINGS_H, LIVE, HERE, NULL, \
 	    "silence after which a client is dropped; more than ping_interval") \
-	X(message_rate, RATE, 0, "1000/s", 1, 1000000, LIVE, HERE, NULL, \
+	X(message_rate, RATE, 0, "1000/s", 1, 65535, LIVE, HERE, NULL, \
 	    "messages that a connection may send in any second") \
 	X(subscriptions_max, INT, 0, "128", 1, SUBSCRIPTIONS_MAX, LIVE, HERE, NULL, \
 	    "channels that a connection may subscribe to") \

@@ -214,8 +214,8 @@ history(struct http *h, const struct since *s, uint64_t limit)
 	tail = channel_tail(h->w->r, chan);
 	whole = !s->given || (s->epoch == h->w->r->channels[chan].epoch &&
 	    channel_covers(h->w->r, chan, s->seq, tail));
-	first = s->given && s->epoch == h->w->r->channels[chan].epoch ? s->seq : 0;
-	first = first >= tail ? tail : channel_first_after(h->w->r, chan, first, tail) - 1;
+	/* what cannot be resumed is answered without old events: fetch what is kept instead */
+	first = !whole ? tail : channel_first_after(h->w->r, chan, s->given ? s->seq : 0, tail) - 1;
 	last = tail - first > limit ? first + limit : tail;
 	put_history_head(h, chan, tail);
 	if (h->rq->method != HTTP_VERB_HEAD)

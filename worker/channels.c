@@ -320,22 +320,22 @@ channels_message(struct message *m, unsigned opcode, const unsigned char *p, siz
 		    { .name = "user" }, { .name = "name" }, { .name = NULL } },
 	};
 	enum json_why why;
+	bool good;
 
 	if (opcode != WS_TEXT) {
 		ws_reply_close(m, WS_CLOSE_UNSUPPORTED, "this dialect is text");
 		return;
 	}
-	if (!rate_take(m)) {
+	good = json_scan_object((const char *)p, n, m->w->set.json_depth, q.member, &why) == 1;
+	if (!good)
+		q.member[ID].seen = false;
+	if (!rate_take(m))
 		say_error(&q, ERROR_RATE_LIMITED, "too many messages in a second");
-		return;
-	}
-	if (json_scan_object((const char *)p, n, m->w->set.json_depth, q.member, &why) != 1) {
-		memset(&q.member[ID], 0, sizeof q.member[ID]);
+	else if (!good)
 		say_error(&q, why == JSON_WHY_NOT_OBJECT ? ERROR_BAD_REQUEST : ERROR_BAD_JSON,
 		    json_why_name(why));
-		return;
-	}
-	run(&q);
+	else
+		run(&q);
 }
 
 /* ---- framing ---- */

@@ -247,7 +247,7 @@ conn_forget(struct worker *w, uint32_t ci)
 	for (i = offsetof(struct conn, ctl) / 8; i < sizeof *c / 8; i++)
 		word_set((word64 *)c + i, 0);
 	if (ext != 0)
-		list_push(&w->free_ext[ext >> 28 & 3], (uint32_t)(ext & 0xfffffff) - 1);
+		pool_give(&w->ext[ext >> 28 & 3], (uint32_t)(ext & 0xfffffff) - 1);
 	free(p->more);
 	memset(p, 0, sizeof *p);
 	p->touched = touched;		/* it may still stand in these lists */

@@ -36,6 +36,18 @@ say_goodbye(struct worker *w, uint32_t ci)
 	message_close_span(w, ci);
 }
 
+/* Connections of all slots: until the last ends, every listener goes on to say "draining". */
+static uint64_t
+open_on_host(const struct worker *w)
+{
+	uint64_t n = 0;
+	unsigned i;
+
+	for (i = 0; i < w->r->caps.workers; i++)
+		n += word_get(&region_slot(w->r, i)->conns_open);
+	return n;
+}
+
 void
 drain_tick(struct worker *w)
 {
@@ -43,7 +55,7 @@ drain_tick(struct worker *w)
 	uint32_t ticks = w->set.graceful_timeout / 2 / TICK_MS + 1;
 	uint32_t per_tick = used / ticks + 1;
 
-	if (word_get(&w->slot->conns_open) == 0) {
+	if (open_on_host(w) == 0) {
 		log_info("drained");
 		wake_flush(&w->pub);
 		_exit(0);

@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <time.h>
 
 #include "ipc/heritage.h"
 #include "worker/json.h"
@@ -86,6 +87,23 @@ is_printable(const char *s, size_t n)
 	return n > 0;
 }
 
+/* IMF-fixdate (RFC 9110, 5.6.7), made once a second. */
+static const char *
+date_of(uint64_t now_ms)
+{
+	static char text[40];
+	static time_t made;
+	time_t t = (time_t)(now_ms / 1000);
+	struct tm tm;
+
+	if (t != made) {
+		gmtime_r(&t, &tm);
+		strftime(text, sizeof text, "%a, %d %b %Y %H:%M:%S GMT", &tm);
+		made = t;
+	}
+	return text;
+}
+
 /* The client's own, or a version 4 UUID (RFC 9562). */
 static void
 put_request_id(struct http *h)
@@ -129,7 +147,8 @@ static void
 put_head(struct http *h, unsigned status, const char *type, const char *extra)
 {
 	stat_http_add(h->w->stats, status);
-	message_printf(h->m, "HTTP/1.1 %u %s\r\n", status, reason_of(status));
+	message_printf(h->m, "HTTP/1.1 %u %s\r\nDate: %s\r\n", status, reason_of(status),
+	    date_of(h->w->now_real));
 	put_request_id(h);
 	put_cors(h);
 	if (type != NULL)

@@ -37,12 +37,43 @@ list_pop(struct list32 *l, uint32_t *v)
 	return true;
 }
 
+bool
+pool_take(struct pool *p, uint32_t *index)
+{
+	if (list_pop(&p->holes, index))
+		return true;
+	if (p->used == p->cap)
+		return false;
+	*index = p->used++;
+	return true;
+}
+
+void
+pool_give(struct pool *p, uint32_t index)
+{
+	list_push(&p->holes, index);
+}
+
+void
+pool_rebuild(struct pool *p, const unsigned char *used, uint32_t cap)
+{
+	uint32_t i;
+
+	p->cap = cap;
+	p->holes.n = 0;
+	for (p->used = cap; p->used > 0 && !used[p->used - 1]; p->used--)
+		;
+	for (i = p->used; i-- > 0;)
+		if (!used[i])
+			list_push(&p->holes, i);
+}
+
 uint32_t
 block_get(struct worker *w)
 {
 	uint32_t b;
 
-	if (!list_pop(&w->free_blocks, &b)) {
+	if (!pool_take(&w->blocks, &b)) {
 		stat_add(w->stats, STAT_BLOCKS_EMPTY, 1);
 		return 0;
 	}
@@ -53,7 +84,7 @@ void
 block_put(struct worker *w, uint32_t block)
 {
 	assert(block > 0);
-	list_push(&w->free_blocks, block - 1);
+	pool_give(&w->blocks, block - 1);
 }
 
 struct block *

@@ -91,6 +91,15 @@ struct list32 {
 	uint32_t n, cap;
 };
 
+/*
+ * A pool in the region: pieces below `used` that are free, and all from there to cap. So an heir
+ * builds it from the pieces that records name, not from those that nobody ever used.
+ */
+struct pool {
+	struct list32 holes;
+	uint32_t used, cap;
+};
+
 struct worker {
 	struct heritage *h;
 	const struct region *r;
@@ -109,7 +118,8 @@ struct worker {
 	unsigned char *frames;
 	uint64_t frames_size;
 
-	struct list32 free_conns, free_blocks, free_ext[EXT_CLASSES];
+	struct list32 free_conns;
+	struct pool blocks, ext[EXT_CLASSES];
 	struct list32 touched, touched_now, resume, resume_now, dirty, empty;
 	struct view **views;		/* by channel number */
 
@@ -186,6 +196,10 @@ void conn_count(struct worker *w, enum dialect_id d, int by);
 /* ---- lists and pools (pool.c) ---- */
 void list_push(struct list32 *l, uint32_t v);
 bool list_pop(struct list32 *l, uint32_t *v);
+bool pool_take(struct pool *p, uint32_t *index);
+void pool_give(struct pool *p, uint32_t index);
+/* The heir's: a pool of cap pieces of which those with used[i] != 0 are taken. */
+void pool_rebuild(struct pool *p, const unsigned char *used, uint32_t cap);
 /* Index + 1 of a block, 0 if there is none. */
 uint32_t block_get(struct worker *w);
 void block_put(struct worker *w, uint32_t block);

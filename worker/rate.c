@@ -5,7 +5,7 @@
  *
  * Counts are stored before the message is executed; for the one that an heir executes again they
  * are not stored again, unless its predecessor died between the two stores: then it counts twice,
- * never in the client's favour. A count is 16 bits wide: a higher limit is counted in larger units.
+ * never in the client's favour. A count is 16 bits wide, hence the setting's range.
  *
  *	rate_at: number of the current tenth (32) | low half of the last counted message's offset
  *	rate[0..2]: counts 0-3, 4-7, 8-10
@@ -17,7 +17,7 @@
 #include "worker/message.h"
 #include "worker/priv.h"
 
-enum { TENTHS = 11, COUNT_MAX = 65535 };
+enum { TENTHS = 11 };
 
 static void
 load(const struct conn *c, uint16_t count[TENTHS + 1])
@@ -49,8 +49,6 @@ rate_take(struct message *m)
 	uint32_t tick = (uint32_t)(m->w->now / 100), last = (uint32_t)(word_get(&c->rate_at) >> 32);
 	uint32_t limit = m->w->set.message_rate, sum = 0, i;
 
-	if (limit == 0 || limit > COUNT_MAX)
-		return true;
 	if (m->w->in_doubt && (uint32_t)word_get(&c->rate_at) == (uint32_t)m->in_end)
 		return true;		/* its predecessor has counted it */
 	load(c, count);

@@ -184,15 +184,6 @@ mark_used(struct worker *w, struct used *u, const struct conn *c)
 		u->ext[ext >> 28 & 3][(ext & 0xfffffff) - 1] = 1;
 }
 
-static void
-fill_list(struct list32 *l, const unsigned char *used, uint32_t n)
-{
-	l->n = 0;
-	while (n-- > 0)
-		if (used == NULL || !used[n])
-			list_push(l, n);
-}
-
 /* Free lists hold what no record names. */
 static void
 build_lists(struct worker *w)
@@ -210,9 +201,9 @@ build_lists(struct worker *w)
 		else if (i + 1 != (uint32_t)word_get(&w->slot->accepting))
 			list_push(&w->free_conns, i);
 	}
-	fill_list(&w->free_blocks, u.block, w->r->caps.blocks);
+	pool_rebuild(&w->blocks, u.block, w->r->caps.blocks);
 	for (k = 0; k < EXT_CLASSES; k++)
-		fill_list(&w->free_ext[k], u.ext[k], w->r->caps.conns);
+		pool_rebuild(&w->ext[k], u.ext[k], w->r->caps.conns);
 	for (k = 0; k < EXT_CLASSES; k++)
 		free(u.ext[k]);
 	free(u.block);

@@ -101,7 +101,7 @@ grow(struct worker *w, uint32_t ci)
 	struct sub *from, *to;
 	uint32_t index, n;
 
-	if (k >= EXT_CLASSES || !list_pop(&w->free_ext[k], &index))
+	if (k >= EXT_CLASSES || !pool_take(&w->ext[k], &index))
 		return false;
 	to = region_ext(w->r, w->pub.index, k, index);
 	memset(to, 0, ext_subs(k) * sizeof *to);
@@ -110,7 +110,7 @@ grow(struct worker *w, uint32_t ci)
 		memcpy(to, from, n * sizeof *to);
 	word_set(&c->ext, ext_word(k, index));
 	if (old != 0)
-		list_push(&w->free_ext[old >> 28 & 3], (uint32_t)(old & 0xfffffff) - 1);
+		pool_give(&w->ext[old >> 28 & 3], (uint32_t)(old & 0xfffffff) - 1);
 	return true;
 }
 

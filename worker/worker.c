@@ -321,7 +321,6 @@ worker_run(struct heritage *h)
 {
 	struct worker *w = &the;
 
-	memset(w, 0, sizeof *w);
 	w->started_us = clock_us();
 	open_region(w, h);
 	log_open(&w->pub, (enum settings_log_level)w->set.log_level);

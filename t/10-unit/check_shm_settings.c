@@ -229,7 +229,7 @@ static const struct {
 	{ "ping_interval", "1.5s", "\"1.5s\" is not a time such as 500ms, 10s, 5m or 1h, "
 	    "allowed is 100ms to 1h" },
 	{ "message_rate", "10/m", "\"10/m\" is not a rate such as 100/s, allowed is 1/s to "
-	    "1000000/s" },
+	    "65535/s" },
 	{ "log_level", "loud", "\"loud\" is not known, allowed is debug, info, notice, warning or "
 	    "error" },
 	{ "insecure", "maybe", "\"maybe\" is not known, allowed is yes or no" },

@@ -117,9 +117,9 @@ forget(struct client *c)
 		close(c->fd);
 	c->fd = -1;
 	c->state = CLIENT_CLOSED;
-	client_buf_reset(&c->in);
-	client_buf_reset(&c->out);
-	client_buf_reset(&c->msg);
+	client_buf_free(&c->in);
+	client_buf_free(&c->out);
+	client_buf_free(&c->msg);
 }
 
 void

@@ -18,7 +18,8 @@ enum {					/* RFC 6455, section 5.2 */
 };
 
 void client_buf_add(struct client_buf *b, const void *p, size_t len);
-void client_buf_reset(struct client_buf *b);
+void client_buf_reset(struct client_buf *b);	/* empties it, keeps a small one */
+void client_buf_free(struct client_buf *b);
 struct slice client_buf_slice(const struct client_buf *b);
 
 /* Digests what is complete; returns how many bytes that was.  May close the client. */

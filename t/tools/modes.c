@@ -128,8 +128,11 @@ mode_idle(void)
 	fflush(stdout);
 	for (deadline = deadline_in(opt.seconds); client_now() < deadline;)
 		client_poll(50);
-	for (int i = 0; i < opt.idle; i++)
+	for (int i = 0; i < opt.idle; i++) {
 		client_drop(&subs[i].c);
+		free(subs[i].follow);
+	}
+	free(subs);
 	return oracle_summary(client_opened());
 }
 

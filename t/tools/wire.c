@@ -44,14 +44,18 @@ client_buf_add(struct client_buf *b, const void *p, size_t len)
 }
 
 void
+client_buf_free(struct client_buf *b)
+{
+	free(b->p);
+	*b = (struct client_buf){ 0 };
+}
+
+void
 client_buf_reset(struct client_buf *b)
 {
 	b->head = b->len = 0;
-	if (b->cap > KEEP_BUFFER) {
-		free(b->p);
-		b->p = NULL;
-		b->cap = 0;
-	}
+	if (b->cap > KEEP_BUFFER)
+		client_buf_free(b);
 }
 
 struct slice
