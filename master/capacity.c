@@ -7,6 +7,7 @@
 #include "master/address.h"
 #include "shm/channel_layout.h"
 #include "shm/frame_layout.h"
+#include "shm/idempotency_layout.h"
 #include "shm/settings.h"
 
 enum { DESCRIPTORS_MOST = 1 << 20, CELLS_LEAST = 16, MASTER_OWN = 96 };
@@ -68,6 +69,7 @@ capacity_plan(const struct settings *s, uint64_t allowed, struct capacity *out, 
 	out->caps.blocks = s->blocks;
 	out->caps.arena = power_of_two(s->arena, 4096);
 	out->caps.frame_arena = s->frame_arena;
+	out->caps.idempotency = (uint32_t)power_of_two(s->idempotency_max, IDEMPOTENCY_CAP_MIN);
 	return 0;
 }
 

@@ -307,10 +307,11 @@ static void
 add_client(struct control *control, int fd)
 {
 	struct timeval timeout = { .tv_sec = TIMEOUT_S };
-	struct client *c = calloc(1, sizeof *c);
+	struct client *c = control->count < CLIENTS_MAX ? calloc(1, sizeof *c) : NULL;
 
-	if (c == NULL || control->count >= CLIENTS_MAX ||
-	    (c->bev = bufferevent_socket_new(control->m->base, fd, BEV_OPT_CLOSE_ON_FREE)) == NULL) {
+	if (c != NULL)
+		c->bev = bufferevent_socket_new(control->m->base, fd, BEV_OPT_CLOSE_ON_FREE);
+	if (c == NULL || c->bev == NULL) {
 		free(c);
 		close(fd);
 		return;

@@ -321,12 +321,12 @@ close_loop(struct master *m)
 static void
 say_hello(const struct master *m)
 {
-	log_notice("plenumd %s starts pid=%d workers=%u connections_per_worker=%u run_dir=%s keeper=%s",
-	    m->h.version, (int)getpid(), m->h.region.caps.workers, m->capacity.connections,
+	log_notice("plenumd %s starts pid=%d workers=%u connections_per_worker=%u run_dir=%s "
+	    "keeper=%s", m->h.version, (int)getpid(), m->h.region.caps.workers, m->capacity.connections,
 	    m->run_dir, m->h.keeper ? "yes" : "no");
 	if (m->capacity.asked > m->capacity.connections)
-		log_warning("max_connections is more than the descriptors allow asked=%u allowed=%u",
-		    m->capacity.asked, m->capacity.connections);
+		log_warning("max_connections is more than the descriptors allow asked=%u "
+		    "allowed=%u", m->capacity.asked, m->capacity.connections);
 	listeners_log(&m->h);
 }
 

@@ -149,7 +149,7 @@ struct column {
 };
 
 struct table {
-	const char *what;		/* the second word of the request, and the member with rows */
+	const char *what;	/* the second word of the request, and the member with rows */
 	struct column column[COLUMNS_MAX];
 };
 
@@ -240,7 +240,8 @@ print_table(const struct table *t, json_t *answer)
 	for (; n < COLUMNS_MAX && t->column[n].head != NULL; n++)
 		width[n] = width_of(&t->column[n], list);
 	for (i = 0; i < n; i++)
-		print_cell(member(first, t->column[i].member), t->column[i].head, width[i], i == n - 1);
+		print_cell(member(first, t->column[i].member), t->column[i].head, width[i],
+		    i == n - 1);
 	json_array_foreach(list, k, row) {
 		for (i = 0; i < n; i++) {
 			const json_t *v = member(row, t->column[i].member);

@@ -3,9 +3,10 @@
  * its tail stood and since when; a channel with an interest, or a tail that moved, is not idle.
  *
  * Retired channels form a batch. Their records are used again when no process can still hold their
- * number from a look-up: when every worker has passed the top of its loop twice since, which `quiet`
- * counts. A worker that died counts from 1 again, so any other number is a difference of at least
- * two, or one to wait for; its heir has passed the top since. Until then there is no other batch.
+ * number from a look-up: when every worker has passed the top of its loop twice since, which
+ * `quiet` counts. A worker that died counts from 1 again, so any other number is a difference of at
+ * least two, or one to wait for; its heir has passed the top since. Until then there is no other
+ * batch.
  */
 #include "master/retire.h"
 

@@ -367,8 +367,8 @@ show_conf(const struct master *m)
 	uint32_t i;
 
 	for (i = 0; i < s->listen_count; i++)
-		json_array_append_new(listen, section(SETTING_SECTION_LISTEN, &s->listens[i], "listen",
-		    s->listens[i].name));
+		json_array_append_new(listen, section(SETTING_SECTION_LISTEN, &s->listens[i],
+		    "listen", s->listens[i].name));
 	for (i = 0; i < s->channel_count; i++)
 		json_array_append_new(channel, section(SETTING_SECTION_CHANNEL, &s->channels[i],
 		    "channel", s->channels[i].pattern));

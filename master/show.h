@@ -1,6 +1,6 @@
 /*
- * What the region says, as JSON for the control socket. Reads only. Nothing that is read is trusted:
- * numbers are bounded before they lead anywhere, names are copied and checked.
+ * What the region says, as JSON for the control socket. Reads only. Nothing that is read is
+ * trusted: numbers are bounded before they lead anywhere, names are copied and checked.
  */
 #ifndef PLENUM_MASTER_SHOW_H
 #define PLENUM_MASTER_SHOW_H

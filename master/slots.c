@@ -117,8 +117,8 @@ bury_keeper(struct master *m, unsigned i, pid_t pid, int status)
 	word_set(&s->died_us, clock_us());
 	word_set(&s->deaths[DEATH_KILLED], word_get(&s->deaths[DEATH_KILLED]) + 1);
 	k->start_at = now + (killed ? 0 : backoff_next(&k->backoff, now));
-	log_warning("keeper died, its slot's connections are gone slot=%u pid=%d %s=%d", i, (int)pid,
-	    WIFSIGNALED(status) ? "signal" : "status",
+	log_warning("keeper died, its slot's connections are gone slot=%u pid=%d %s=%d", i,
+	    (int)pid, WIFSIGNALED(status) ? "signal" : "status",
 	    WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
 }
 

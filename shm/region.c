@@ -14,6 +14,7 @@
 #include "shm/channel_layout.h"
 #include "shm/event_layout.h"
 #include "shm/frame_layout.h"
+#include "shm/idempotency_layout.h"
 #include "shm/settings.h"
 #include "shm/slot_layout.h"
 
@@ -46,6 +47,12 @@ region_writers(const struct region_caps *caps)
 	return caps->workers + HELPERS_MAX;
 }
 
+uint32_t
+region_idempotency_words(const struct region_caps *caps)
+{
+	return caps->idempotency * IDEMPOTENCY_WORDS_PER_KEY;
+}
+
 /* Whether a region can have these. */
 static bool
 caps_valid(const struct region_caps *c)
@@ -55,7 +62,9 @@ caps_valid(const struct region_caps *c)
 	    c->ring_cells >= 2 && c->ring_cells <= HISTORY_MAX &&
 	    (c->ring_cells & (c->ring_cells - 1)) == 0 && c->conns <= CONNS_MAX &&
 	    c->arena >= ARENA_MIN && c->arena <= MEMORY_MAX && (c->arena & (c->arena - 1)) == 0 &&
-	    c->frame_arena <= MEMORY_MAX;
+	    c->frame_arena <= MEMORY_MAX && (c->idempotency & (c->idempotency - 1)) == 0 &&
+	    (c->idempotency == 0 || c->idempotency >= IDEMPOTENCY_CAP_MIN) &&
+	    c->idempotency <= IDEMPOTENCY_CAP_MAX;
 }
 
 void
@@ -74,6 +83,8 @@ region_plan(const struct region_caps *caps, struct region_map *m)
 	m->channels = take(&at, caps->channels * sizeof(struct channel));
 	m->ring_stride = (uint64_t)caps->ring_cells * sizeof(word64);
 	m->rings = take(&at, caps->channels * m->ring_stride);
+	m->idempotency_stride = region_idempotency_words(caps) * sizeof(word64);
+	m->idempotency = take(&at, 2 * m->idempotency_stride);
 
 	part = 0;
 	m->dirty = take(&part, DIRTY_WORDS * sizeof(word64));
@@ -89,6 +100,7 @@ region_plan(const struct region_caps *caps, struct region_map *m)
 	m->blocks = take(&part, (uint64_t)caps->blocks * sizeof(struct block));
 	m->scratch = take(&part, SCRATCH_SIZE);
 	m->frames = take(&part, caps->frame_arena);
+	m->idempotency_pool = take(&part, 2ull * caps->idempotency * sizeof(struct idempotency_record));
 	m->worker_stride = part;
 	m->workers = take(&at, caps->workers * part);
 	m->size = at;
@@ -122,12 +134,14 @@ region_layout_id(const struct region_caps *caps)
 	h = hash_add(h, (uint64_t)caps->workers << 32 | caps->channels);
 	h = hash_add(h, (uint64_t)caps->ring_cells << 32 | caps->conns);
 	h = hash_add(hash_add(h, caps->blocks), caps->arena);
-	h = hash_add(h, caps->frame_arena);
+	h = hash_add(hash_add(h, caps->frame_arena), caps->idempotency);
 	h = hash_add(h, sizeof(struct slot) << 32 | offsetof(struct slot, stats));
 	h = hash_add(h, sizeof(struct conn) << 32 | sizeof(struct channel));
 	h = hash_add(h, sizeof(struct event_head) << 32 | sizeof(struct span));
 	h = hash_add(h, (uint64_t)EFFECT_WORD_MAX << 32 | SPAN_EFFECTS);
 	h = hash_add(h, sizeof(struct settings) << 32 | STAT_COUNT);
+	h = hash_add(h, sizeof(struct idempotency_record) << 32 | IDEMPOTENCY_PERIOD_BITS << 16 |
+	    IDEMPOTENCY_TAG_BITS);
 	return h;
 }
 
@@ -164,6 +178,10 @@ region_fill(struct region *r, const struct region_caps *caps, const struct regio
 	h->started = now_ms();
 	if (getrandom(&h->hash_key, sizeof h->hash_key, 0) != sizeof h->hash_key)
 		h->hash_key = h->started * 0x9e3779b97f4a7c15ull;
+	if (getrandom(h->idempotency_key, sizeof h->idempotency_key, 0) !=
+	    sizeof h->idempotency_key)
+		h->idempotency_key[0] = h->hash_key;
+	word_set(&h->idempotency_period, 1);
 	for (w = 0; w < WRITERS_MAX; w++) {
 		struct slot *s = (struct slot *)(r->base + map->slots) + w;
 
@@ -258,6 +276,10 @@ region_print(FILE *f, const struct region_caps *c)
 	print_row(f, "log ring and dirty bits per writer", m.arena, region_writers(c));
 	print_row(f, "channel records (channels_max)", sizeof(struct channel), c->channels);
 	print_row(f, "rings (history, rounded up)", m.ring_stride, c->channels);
+	print_row(f, "idempotency words (idempotency_max)", 2 * sizeof(word64),
+	    region_idempotency_words(c));
+	print_row(f, "idempotency records, by worker", 2 * sizeof(struct idempotency_record),
+	    (uint64_t)c->idempotency * c->workers);
 	print_row(f, "connection records (max_connections)", sizeof(struct conn),
 	    (uint64_t)c->conns * c->workers);
 	for (e = 0; e < EXT_CLASSES; e++)
@@ -354,6 +376,22 @@ region_ring(const struct region *r, uint32_t chan)
 {
 	assert(chan < r->caps.channels);
 	return (word64 *)(r->base + r->map.rings + chan * r->map.ring_stride);
+}
+
+word64 *
+region_idempotency(const struct region *r, uint64_t period)
+{
+	return (word64 *)(r->base + r->map.idempotency + (period & 1) * r->map.idempotency_stride);
+}
+
+struct idempotency_record *
+region_idempotency_record(const struct region *r, unsigned worker, uint64_t period, uint32_t index)
+{
+	struct idempotency_record *pool = (struct idempotency_record *)(worker_part(r, worker) +
+	    r->map.idempotency_pool);
+
+	assert(index < r->caps.idempotency);
+	return pool + (period & 1) * r->caps.idempotency + index;
 }
 
 static word64 *

@@ -2,9 +2,9 @@
  * The region: one memfd that every process of plenumd maps. It knows offsets only, so it may lie at
  * a different address in each.
  *
- *   head | snapshots of the settings | slots | buckets | channels | rings
+ *   head | snapshots of the settings | slots | buckets | channels | rings | idempotency words
  *        | per writer: dirty bitmap, log ring, arena
- *        | per worker: records, extensions, blocks, scratch, frame arena
+ *        | per worker: records, extensions, blocks, scratch, frame arena, idempotency records
  *
  * Capacities are fixed when the region is made; pages are touched as they are used.
  */
@@ -22,6 +22,7 @@
 
 struct block;
 struct channel;
+struct idempotency_record;
 struct settings;
 struct slot;
 
@@ -34,7 +35,7 @@ struct region_caps {
 	uint32_t ring_cells;	/* per channel, a power of two */
 	uint32_t conns;		/* records per worker, at most CONNS_MAX */
 	uint32_t blocks;	/* per worker */
-	uint32_t pad;
+	uint32_t idempotency;	/* keys per period, 0 or a power of two: shm/idempotency_layout.h */
 	uint64_t arena;		/* bytes per writer, a power of two */
 	uint64_t frame_arena;	/* bytes per worker */
 };
@@ -46,10 +47,12 @@ struct region_map {
 	uint64_t buckets;
 	uint64_t channels;
 	uint64_t rings, ring_stride;
+	uint64_t idempotency, idempotency_stride;	/* an array of words per parity */
 	uint64_t writers, writer_stride;
 	uint64_t dirty, log, arena;			/* within a writer's part */
 	uint64_t workers, worker_stride;
 	uint64_t conns, ext[EXT_CLASSES], blocks, scratch, frames;	/* within a worker's part */
+	uint64_t idempotency_pool;
 	uint64_t size;
 };
 
@@ -59,11 +62,14 @@ struct region_head {
 	struct region_caps caps;
 	struct region_map map;
 	uint64_t hash_key;	/* keys the channel table against crafted names */
+	uint64_t idempotency_key[2];	/* of the fingerprints */
 	uint64_t started;	/* ms since 1970 */
 	word64 snapshot;	/* number of the settings in force: buffer number & 1 */
 	word32 draining;	/* 1: /health/ready says so */
 	word32 stopping;	/* 1: QUIT or TERM was received */
 	word64 ready;		/* bit per slot that serves */
+	word64 idempotency_period;	/* in force, from 1 */
+	word64 idempotency_turned;	/* ms, CLOCK_MONOTONIC, when it began; 0 not yet known */
 	word64 reloads;
 	word64 reload_failed;
 	word32 keeper;		/* 0: no keeper, and why */
@@ -115,6 +121,12 @@ struct block *region_block(const struct region *r, unsigned worker, uint32_t ind
 unsigned char *region_scratch(const struct region *r, unsigned worker);
 unsigned char *region_frames(const struct region *r, unsigned worker);
 word64 *region_ring(const struct region *r, uint32_t chan);
+
+/* Idempotency: the words of a period, their number, and a worker's record of that period. */
+word64 *region_idempotency(const struct region *r, uint64_t period);
+uint32_t region_idempotency_words(const struct region_caps *caps);
+struct idempotency_record *region_idempotency_record(const struct region *r, unsigned worker,
+    uint64_t period, uint32_t index);
 
 /* Whether this writer has a part in this region. */
 bool region_has_writer(const struct region *r, unsigned writer);

@@ -268,7 +268,7 @@ enum settings_service {
 	    "events that such a channel keeps; 0: history of the main section") \
 	X(slow, ENUM, slow, "gap", 0, 0, LIVE, HERE, NULL, \
 	    "a client that is too slow is told the gap, gets the latest event, or is closed") \
-	X(order, ENUM, order, "host", 0, 0, LIVE, HERE, NULL, \
+	X(order, ENUM, order, "host", 0, 0, LIVE, LATER, NULL, \
 	    "host: each host numbers events by itself; cluster: all hosts number them alike") \
 	X(durable, BOOL, 0, "no", 0, 1, LIVE, LATER, NULL, \
 	    "keep the events in the database")

@@ -12,6 +12,7 @@
  *   accepting      owner                     heir             word_set  owner
  *   claiming       owner                     heir             word_set  owner
  *   conns_used     owner                     heir, inspectors word_set  never
+ *   idempotency*   owner                     heir             word_set  next period
  *   sleeping       owner; wakers (xchg)      wakers           seq_cst   both
  *   hints          anybody (fetch_or)        owner (xchg)     seq_cst   owner
  *   beat           owner's loop only         master           word_set  never
@@ -116,6 +117,7 @@ struct slot {
 	word64 conns_used;	/* records ever used: the scan's end */
 	word64 conns_open;
 	word64 conns_dialect[8];
+	word64 idempotency_used[2];	/* by parity: period 32 | records used 32 */
 
 	/* descriptors in the slot's table */
 	_Alignas(64) _Atomic int32_t client_epoll;

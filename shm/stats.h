@@ -13,6 +13,9 @@
 	X(ACCEPTS, "plenum_accepts_total", "connections accepted") \
 	X(REFUSED, "plenum_refused_total", "connections refused over max_connections") \
 	X(PUBLISHED, "plenum_events_published_total", "events published") \
+	X(IDEMPOTENT, "plenum_idempotent_total", "publishes answered from an earlier one") \
+	X(IDEMPOTENCY_FULL, "plenum_idempotency_full_total", \
+	    "publishes refused because the table of idempotency keys was full") \
 	X(DELIVERIES, "plenum_deliveries_total", "events handed to the kernel for a subscriber") \
 	X(FLUSHES, "plenum_flushes_total", "system calls that sent") \
 	X(SPANS, "plenum_spans_total", "spans of events framed") \

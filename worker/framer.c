@@ -68,12 +68,18 @@ remember_noecho(struct shared_span *s, uint64_t cookie)
 	return true;
 }
 
-/* The span for a reader behind whom something was lost: one frame that says so. */
+/*
+ * The span for a reader behind whom something was lost: one frame that says so. By the channel's
+ * policy it goes on with the oldest event that is kept, or with the newest.
+ */
 static void
 frame_gap(struct build *b, struct shared_span *s)
 {
 	uint64_t first = channel_first_after(b->w->r, b->v->chan, s->from, b->v->tail);
 
+	if (b->w->r->channels[b->v->chan].slow == SETTINGS_SLOW_LATEST && first < b->v->tail)
+		first = b->v->tail;
+	s->gap = true;
 	stat_add(b->w->stats, STAT_GAPS, 1);
 	stat_add(b->w->stats, STAT_GAP_EVENTS, first - s->from - 1);
 	end_frame(b, b->d->gap(b->span->data, &b->x, s->from + 1, first - 1));
@@ -124,6 +130,7 @@ build_span(struct worker *w, struct view *v, const struct dialect *d, struct sha
 	uint32_t had = sizeof *b.span + SPAN_DATA + sizeof b.ends + 8, ends;
 
 	s->ref = 0;
+	s->gap = false;
 	s->nnoecho = 0;
 	s->to = s->from;
 	b.w = w;

@@ -44,7 +44,6 @@ struct http {
 	X(RATE_LIMITED, 429, "rate_limited") \
 	X(HEADER_TOO_LARGE, 431, "header_too_large") \
 	X(INTERNAL, 500, "internal") \
-	X(NOT_IMPLEMENTED, 501, "not_implemented") \
 	X(BAD_GATEWAY, 502, "bad_gateway") \
 	X(UNAVAILABLE, 503, "unavailable") \
 	X(FULL, 503, "full") \

@@ -45,7 +45,7 @@ enum http_verb {
 	X(LENGTH_AND_CODING, 400, "Content-Length and Transfer-Encoding exclude each other") \
 	X(CODING_REPEATED, 400, "the Transfer-Encoding field is repeated") \
 	X(CODING_VERSION, 400, "HTTP/1.0 has no Transfer-Encoding") \
-	X(CODING, 501, "the only Transfer-Encoding supported is chunked") \
+	X(CODING, 400, "the only Transfer-Encoding supported is chunked") \
 	X(EXPECT, 417, "the only expectation supported is 100-continue") \
 	X(DISAGREE, 400, "the request head is ambiguous") \
 	X(CHUNK_SIZE, 400, "the size of a chunk is malformed") \

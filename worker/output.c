@@ -28,7 +28,7 @@
 #include "worker/message.h"
 #include "worker/priv.h"
 
-enum { EFFECT_BYTES = SPAN_EFFECTS * sizeof(struct effect) };
+enum { EFFECT_BYTES = SPAN_EFFECTS * sizeof(struct effect), CLOSE_TOO_SLOW = 4008 };
 
 static unsigned char *
 span_bytes(struct span *s)
@@ -285,6 +285,16 @@ add_part(struct worker *w, struct flush *f, uint32_t ref, uint32_t sub)
 	f->n++;
 }
 
+/* Whether this reader has to go, because it fell behind in a channel that does not wait. */
+static bool
+evicts(struct worker *w, uint32_t ci, const struct view *v, const struct shared_span *s)
+{
+	if (!s->gap || w->r->channels[v->chan].slow != SETTINGS_SLOW_CLOSE)
+		return false;
+	list_push(&w->evicted, ci);
+	return true;
+}
+
 /* Adds a subscription's span. False: it stays due. */
 static bool
 add_sub(struct worker *w, uint32_t ci, unsigned sub, struct flush *f)
@@ -306,6 +316,8 @@ add_sub(struct worker *w, uint32_t ci, unsigned sub, struct flush *f)
 	if (f->n == LIST_MAX)
 		return false;
 	s = framer_span(w, v, conn_dialect(conn_at(w, ci)), at, word_get(&conn_at(w, ci)->cookie));
+	if (evicts(w, ci, v, s))
+		return true;
 	if (s->ref != 0)
 		add_part(w, f, s->ref, sub);
 	else if (s->to > at)		/* all of it passed over */
@@ -423,6 +435,8 @@ output_writable(struct worker *w, uint32_t ci)
 		if (r > 0) {
 			w->priv[ci].out += (uint64_t)r;
 			stat_add(w->stats, STAT_SENT_BYTES, (uint64_t)r);
+			if (conn_has(c, CONN_SSE))
+				timeouts_seen(w, c);	/* it reads, it cannot say so */
 			at += (uint32_t)r;
 		}
 		output_settle(w, ci, at);
@@ -448,7 +462,7 @@ deliver(struct worker *w, struct view *v, uint32_t ci)
 	    word_get(&c->stream) != 0 || word_get(&c->plan) != 0)
 		return false;
 	s = framer_span(w, v, conn_dialect(c), at, word_get(&c->cookie));
-	if (s->ref == 0 || s->to < v->tail)
+	if (s->ref == 0 || s->to < v->tail || s->gap)
 		return false;
 	send_span(w, ci, s->ref);
 	return true;
@@ -506,6 +520,32 @@ swap(struct list32 *a, struct list32 *b)
 	a->n = 0;
 }
 
+/* Those that were too slow for a channel with slow = close. */
+static void
+evict(struct worker *w)
+{
+	uint32_t ci;
+
+	while (list_pop(&w->evicted, &ci)) {
+		struct conn *c = conn_at(w, ci);
+		const struct dialect *d = dialect_get(conn_dialect(c));
+		struct message m;
+
+		if (conn_life(c) != CONN_OPEN || conn_has(c, CONN_CLOSE))
+			continue;
+		if (conn_has(c, CONN_BLOCKED) || word_get(&c->plan) != 0 ||
+		    !message_begin(w, ci, word_get(&c->in_done), word_get(&c->in_done), &m)) {
+			conn_close(w, ci, STAT_DISCONNECT_SLOW);
+			continue;
+		}
+		stat_add(w->stats, STAT_DISCONNECT_SLOW, 1);
+		d->goodbye(&m, CLOSE_TOO_SLOW, "too slow");
+		message_commit(&m);
+		message_close_span(w, ci);
+		flush(w, ci, true);
+	}
+}
+
 void
 output_run(struct worker *w)
 {
@@ -526,4 +566,5 @@ output_run(struct worker *w)
 			continue;
 		flush(w, ci, tight);
 	}
+	evict(w);
 }

@@ -72,6 +72,7 @@ struct shared_span {
 	uint64_t turn;
 	uint64_t from, to;
 	uint32_t ref;			/* 0: nothing to send, only the cursor moves */
+	bool gap;			/* it says that events are missing */
 	uint32_t nnoecho;
 	uint64_t noecho[NOECHO_MAX];	/* cookies */
 };
@@ -120,7 +121,7 @@ struct worker {
 
 	struct list32 free_conns;
 	struct pool blocks, ext[EXT_CLASSES];
-	struct list32 touched, touched_now, resume, resume_now, dirty, empty;
+	struct list32 touched, touched_now, resume, resume_now, dirty, empty, evicted;
 	struct view **views;		/* by channel number */
 
 	uint64_t turn;

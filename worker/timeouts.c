@@ -97,6 +97,10 @@ look_at_talker(struct worker *w, uint32_t ci)
 		end(&m);
 		return;
 	}
+	if (conn_has(c, CONN_BLOCKED) && w->now > last && w->now - last > w->set.ping_timeout) {
+		conn_close(w, ci, STAT_DISCONNECT_SLOW);
+		return;
+	}
 	if (w->now <= last || w->now - last < w->set.ping_interval || !begin(w, ci, &m))
 		return;
 	d->ping(&m);

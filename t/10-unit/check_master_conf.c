@@ -106,7 +106,7 @@ START_TEST(lines_comments_and_sections_are_read)
 	    "history = 20\n"
 	    "slow = latest\n"
 	    "[channel $feed:*]\n"
-	    "order = cluster");
+	    "slow = close");
 	ck_assert_uint_eq(s.workers, 3);
 	ck_assert_uint_eq(s.worker_count, 3);
 	ck_assert_str_eq(s.log_file, "/var/log/a#b.log");
@@ -121,7 +121,7 @@ START_TEST(lines_comments_and_sections_are_read)
 	ck_assert_uint_eq(s.channels[0].history, 20);
 	ck_assert_uint_eq(s.channels[0].slow, SETTINGS_SLOW_LATEST);
 	ck_assert_uint_eq(s.channels[1].history, 1000);
-	ck_assert_uint_eq(s.channels[1].order, SETTINGS_ORDER_CLUSTER);
+	ck_assert_uint_eq(s.channels[1].slow, SETTINGS_SLOW_CLOSE);
 	ck_assert(s.loopback);
 }
 END_TEST
@@ -501,7 +501,7 @@ static const struct {
 	{ "[::ffff:127.0.0.1]:1", "[::ffff:127.0.0.1]:1", true },
 	{ "unix:/run/x.sock", "unix:/run/x.sock", true },
 	{ "unix:x.sock", NULL, false }, { "127.0.0.1", NULL, false }, { "8080", NULL, false },
-	{ ":8080", NULL, false }, { "*:8080", NULL, false }, { "127.0.0.1:0", NULL, false },
+	{ ":8080", NULL, false }, { "*:8080", NULL, false }, { "127.0.0.1:0", "127.0.0.1:0", true },
 	{ "127.0.0.1:65536", NULL, false }, { "127.0.0.1:", NULL, false },
 	{ "127.0.0.1:+80", NULL, false }, { "::1:80", NULL, false }, { "[::1]", NULL, false },
 	{ "[::1]80", NULL, false }, { "[::1:80", NULL, false }, { "[127.0.0.1]:80", NULL, false },

@@ -8,7 +8,7 @@
  * copy an heir recovers and goes on, at once, or after others have published a little, or after they
  * have lapped the ring. That is every instruction of each scenario, always. In addition
  *
- *	FREEZE_EVERY  at every n-th instruction (default 11) a child is left standing there while others
+ *	FREEZE_EVERY  at every n-th instruction (default 29) a child is left standing there while others
  *	              publish: 3 events, or as many as lap the ring, or nearly 65536, after which tags
  *	              repeat; then it goes on
  *	HEIR_EVERY    on every n-th state (default 25) the heir is stepped too, and dies at each of its own
@@ -512,13 +512,12 @@ start_move(bool with_pad)
 		publish(&a, hot, OTHER, i, (i * 131) % 700);
 		head = word_get(&a.slot->arena_head);
 		if (word_get(&a.slot->arena_low) == ARENA ||
-		    (with_pad && ARENA - (head & (ARENA - 1)) > 4096))
+		    (with_pad && ARENA - (head & (ARENA - 1)) >= EVENT_HEAD + 640))
 			continue;
 		moved = stat_get(&a.slot->stats, STAT_ARENA_MOVED);
 		clone_region(&base, &live);
 		publish(&a, room(&a), OTHER, ++n, LEN);
-		if (stat_get(&a.slot->stats, STAT_ARENA_MOVED) > moved && (!with_pad ||
-		    (head / ARENA != word_get(&a.slot->arena_head) / ARENA && (head & (ARENA - 1)) != 0)))
+		if (stat_get(&a.slot->stats, STAT_ARENA_MOVED) > moved)
 			break;
 		clone_region(&live, &base);
 	}
@@ -622,7 +621,7 @@ run(unsigned i, unsigned freeze_every, unsigned kill_every)
 	set_up(i);
 	end = for_each_state(&live, &second, false, on_state);
 	check_all(&live, 0);
-	printf("step_publish: %-32s %5u instructions\n", scenario, end);
+	printf("step_publish: %-32s %5lu instructions\n", scenario, end);
 	messages = 1;
 	clone_region(&live, &base);
 	end = for_each_state(&live, &second, false, ignore);
@@ -638,7 +637,7 @@ run(unsigned i, unsigned freeze_every, unsigned kill_every)
 int
 main(int argc, char **argv)
 {
-	unsigned freeze_every = argc > 1 ? (unsigned)atoi(argv[1]) : 11;
+	unsigned freeze_every = argc > 1 ? (unsigned)atoi(argv[1]) : 29;
 	unsigned kill_every = argc > 3 ? (unsigned)atoi(argv[3]) : 97, i;
 	struct region *all[] = { &live, &copy, &second, &base, &heir_live, &heir_last };
 	cpu_set_t set;

@@ -64,8 +64,8 @@ if [ "$(id -u)" -eq 0 ] && id nobody > /dev/null 2>&1; then
 	hang_up
 	pids=$(everybody)
 	kill -KILL "$master"
-	check "when the master is killed everybody ends" wait_until 5 all_gone $pids
 	wait "$master" 2> /dev/null
+	check "when the master is killed everybody ends" wait_until 5 all_gone $pids
 	master=
 	check "a user that is not there is no start" fails "$PLENUMD" -f -D user=no-such-user \
 	    -D run_dir="$run" 2> "$dir/err"

@@ -106,8 +106,8 @@ check "nobody is left" all_gone $pids
 start
 pids=$(everybody)
 kill -KILL "$master"
-check "when the master is killed everybody ends" wait_until 5 all_gone $pids
 wait "$master" 2> /dev/null
+check "when the master is killed everybody ends" wait_until 5 all_gone $pids
 start
 check "and plenumd can be started again in the same folder" serves
 check "and ends" stop

@@ -103,6 +103,28 @@ check "TERM ends the daemon" wait_until 5 gone "$master"
 check "nobody is left" wait_until 5 all_gone $pids
 check "no pid file is left" test ! -e "$run/plenumd.pid"
 master=
+# --- service manager ---
+if command -v python3 > /dev/null; then
+	python3 -u -c '
+import socket, sys
+s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+s.bind(sys.argv[1])
+while True: print(s.recv(4096).decode().replace("\n", " "))
+' "$dir/notify" > "$dir/told" &
+	listener=$!
+	wait_until 5 test -S "$dir/notify"
+	NOTIFY_SOCKET=$dir/notify start
+	check "the service manager is told that it serves" \
+	    wait_until 5 has "$dir/told" "^READY=1 MAINPID=$master$"
+	ctl reload
+	check "and that it reloads" wait_until 5 has "$dir/told" "^RELOADING=1 MONOTONIC_USEC="
+	stop
+	check "and that it stops" wait_until 5 has "$dir/told" "^STOPPING=1"
+	kill $listener
+	wait $listener 2> /dev/null
+else
+	skip "the service manager is told" "needs python3"
+fi
 check "a daemon that cannot start exits with 1" refuses daemon -D log_file=/nowhere/at/all
 check "and says why in one line" has "$dir/err" "^plenumd: cannot open log_file"
 

@@ -106,7 +106,7 @@ const table = {
 };
 
 // Where RFC 9112 has a word of its own: a coding that is unknown but ends in chunked, a later HTTP.
-const others = { 'gzip, chunked': 501, 'chunked, chunked': 501, 'the preface of HTTP/2': 505 };
+const others = { 'the preface of HTTP/2': 505 };
 
 async function refused(bytes, other = 400) {
 	const raw = await connect();
