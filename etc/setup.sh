@@ -2,8 +2,8 @@
 # setup.sh run [OPTION OF plenumd]...     builds plenumd and runs it in the foreground
 # setup.sh check                          builds everything, warnings being errors, and tests it
 #
-# For Debian 12 and its like, as root or with sudo; installs the packages that are missing. The build
-# tree is ./build beside the sources.
+# For Debian 12 and its like, as root or with sudo; installs the packages that are missing. The
+# build tree is ./build beside the sources.
 set -eu
 
 top=$(cd -- "$(dirname -- "$0")/.." && pwd)
@@ -72,12 +72,14 @@ node_is_new() {
 # build_tree [OPTION OF configure]...: configures anew only when that is needed.
 build_tree() {
 	cd -- "$top"
-	if [ ! -x configure ] || [ -n "$(find configure.ac Makefile.am */Makefile.inc -newer configure)" ]; then
+	if [ ! -x configure ] ||
+	    [ -n "$(find configure.ac Makefile.am ./*/Makefile.inc -newer configure)" ]; then
 		./autogen.sh
 	fi
 	mkdir -p build
 	cd build
-	if [ ! -f Makefile ] || [ ../configure -nt Makefile ] || [ "$(cat .options 2>/dev/null)" != "$*" ]; then
+	if [ ! -f Makefile ] || [ ../configure -nt Makefile ] ||
+	    [ "$(cat .options 2>/dev/null)" != "$*" ]; then
 		../configure "$@"
 		echo "$*" >.options
 	fi
@@ -108,10 +110,13 @@ run)
 check)
 	install_for_build
 	install_for_check
-	if [ ! -d "$top/t/40-wire/node_modules/ws" ] ||
-	    [ "$top/t/40-wire/package-lock.json" -nt "$top/t/40-wire/node_modules" ]; then
-		(cd -- "$top/t/40-wire" && npm ci --no-audit --no-fund)
-	fi
+	(
+		cd -- "$top/t/40-wire"
+		if [ ! -f node_modules/.package-lock.json ] ||
+		    [ package-lock.json -nt node_modules/.package-lock.json ]; then
+			npm ci --no-audit --no-fund
+		fi
+	)
 	build_tree --enable-werror
 	make -s -j"$(nproc)" tests
 	# As `make check` does; not through it, so that the last line is the result also in a failure.

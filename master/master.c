@@ -33,6 +33,7 @@
 #include "master/slots.h"
 #include "master/start.h"
 #include "master/watchdog.h"
+#include "shm/idempotency.h"
 #include "shm/slot_layout.h"
 
 enum {
@@ -200,6 +201,7 @@ turn(struct master *m)
 	}
 	if (m->phase < PHASE_LAST)
 		watchdog_tick(m);
+	idempotency_tick(&m->h.region, clock_ms());
 	word_set(&m->w.slot->beat, clock_ms());
 	wake_flush(&m->w);
 	arm(m);

@@ -1,8 +1,8 @@
 /*
  * Time is cut into periods of ten minutes. Each has an array of words (two arrays, used in turn),
- * and a word names a record: fingerprint of channel and key, the asking message (origin), the answer.
- * A fingerprint is searched in a fixed order of places, from the one it hashes to, until a word that
- * is free for the period; at most PROBES of them.
+ * and a word names a record: fingerprint of channel and key, the asking message (origin), the
+ * answer. A fingerprint is searched in a fixed order of places, from the one it hashes to, until a
+ * word that is free for the period; at most PROBES of them.
  *
  * Free for period p is a word that is 0 or of an older period. So the master turns the period with
  * one store and clears nothing. Nobody changes a word of his own or a later period, with one
@@ -13,41 +13,41 @@
  * Asking, with p the period that was read first:
  *
  *	1. the fingerprint is searched in the array of p. Found: that decides.
- *	2. in the array of p - 1. Found, finished or of another message: that decides. Of this very
- *	   message: on, what step 3 finds decides.
- *	3. a record is prepared in the worker's own pool, and a word named after it inserted in the
+ *	2. in the array of p - 1. Found, finished or of another message: that decides. Of this
+ *	   very message and unfinished: what step 3 finds decides.
+ *	3. a record is prepared in the worker's own pool, and a word that names it inserted in the
  *	   array of p by CAS, unless the fingerprint is found there now: then that decides.
- *	4. the period is read again. Still p: owner. Else the record is given up, and all begins anew.
+ *	4. the period is read again. Still p: owner. Else the record is given up, and all begins
+ *	   anew.
  *
- * Two at the same moment. In one period: the CAS of step 3. A in p, B in p + 1: A became owner by
- * reading p after its CAS, so the store of p + 1 came after that, B's load of p + 1 later still, and
- * step 2 of B finds A's word (all of these are seq_cst; in its place, because what could free or
- * replace it belongs to p + 2, and then nobody has to remember it). If A's CAS came later, A does not
- * become owner by it: it begins anew in p + 1 and meets B there. Whoever sees A's stray record until
- * it is given up takes it for unfinished, and does so only if B is not in the array of p + 1 yet: that
- * is why the newer array is searched first. A and B two periods apart are ten minutes apart.
+ * Two at the same moment. In one period the CAS of step 3 decides. A in p, B in p + 1: if A became
+ * owner, it read p after its CAS, so p + 1 was stored after that, B read it later still, and step 2
+ * of B finds A's word (all of these are seq_cst; the word is still there, for only p + 2 overwrites
+ * it). If A's CAS came too late for that, A reads p + 1 in step 4, begins anew and meets B there.
+ * Until A has given up its stray record others may find it and take the key for unfinished, which
+ * does no harm; but B's answer must not be hidden by it, so the newer array is searched first. A
+ * and B two periods apart are ten minutes apart: the key is forgotten.
  *
- * Somebody who stood still for longer works with words of a period that is over. They are older than
- * what the others use, so they are free to them; he does not touch newer ones, and step 4 sends him
- * back. Records are used again two periods later, only by their own worker; who still looks at one
- * sees it by `period`, which is 0 while the record is changed.
+ * Somebody who stood still for longer works with words of a period that is over. To the others
+ * these are older, so free; he does not touch newer ones, and step 4 sends him back. Records are
+ * used again two periods later, by their own worker only. Who still looks at one finds its `period`
+ * changed, which is 0 while the record is filled.
  *
  * Deaths. The heir executes the message again, with the same origin.
  *
- *	died after               left                           heir
- *	record prepared          nothing that anybody sees      uses the record again
- *	slot.used                a record lost for a period     uses the next one
- *	CAS of the word          unfinished, its own origin     finds itself in p: owner; in p - 1: step 3
- *	                                                        decides, since step 4 had not been made
- *	                                                        or nobody else can be in p
- *	publish                  the same, and event_recover()  owner; the publish is found done
- *	epoch                    the same                       the same
- *	seq                      finished                       answers with it
- *	given up                 given up                       may insert anew, as anybody may
+ *	died after        left                         heir
+ *	record prepared   nothing that anybody sees    uses the record again
+ *	slot's `used`     a record lost for a period   uses the next one
+ *	CAS of the word   unfinished, of its origin    in p: owner; in p - 1: step 3, in which
+ *	                                               nobody is met if A was owner already
+ *	publish           the same                     owner, and the publish is in doubt
+ *	epoch             the same                     the same
+ *	seq               finished                     answers with it
+ *	given up          given up                     inserts anew, as anybody may
  *
  * A message that no heir executes again (its connection ended with the worker) would leave its key
- * unfinished until it is forgotten: idempotency_settle() looks at the last record of each pool, which
- * is the only one that can be in hand, and finishes it or gives it up.
+ * unfinished until it is forgotten: idempotency_settle() looks at the last record of each pool, the
+ * only one that can be in hand, and finishes it or gives it up.
  */
 #include "shm/idempotency.h"
 
@@ -146,8 +146,10 @@ copy_record(const struct region *r, uint64_t word, uint64_t period, struct copy 
 static bool
 is_of(const struct region *r, uint64_t word, uint64_t period, const uint64_t fp[2], struct copy *c)
 {
-	return idempotency_word_age(word, period) == 0 && idempotency_word_tag(word) == tag_of(fp) &&
-	    copy_record(r, word, period, c) && memcmp(c->fingerprint, fp, sizeof c->fingerprint) == 0;
+	if (idempotency_word_age(word, period) != 0 || idempotency_word_tag(word) != tag_of(fp))
+		return false;
+	return copy_record(r, word, period, c) &&
+	    memcmp(c->fingerprint, fp, sizeof c->fingerprint) == 0;
 }
 
 /* Searches the array of a period. PLACE: it is not there, and would be inserted here. */
@@ -342,8 +344,8 @@ idempotency_settle(struct writer *w, const struct doubt *d)
 		k = region_idempotency_record(w->r, w->index, parity, used - 1);
 		if (word_get(&k->seq) != 0)
 			continue;
-		if (d->on && d->head.chan < w->r->caps.channels &&
-		    d->head.cookie == word_get(&k->cookie) && d->head.in_off == word_get(&k->in_off))
+		if (d->on && d->head.cookie == word_get(&k->cookie) &&
+		    d->head.in_off == word_get(&k->in_off) && d->head.chan < w->r->caps.channels)
 			finish(k, w->r->channels[d->head.chan].epoch, d->head.seq);
 		else
 			word_set(&k->seq, IDEMPOTENCY_GIVEN_UP);

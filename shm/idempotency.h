@@ -57,15 +57,15 @@ void idempotency_finish(struct idempotency *q, uint64_t epoch, uint64_t seq);
 void idempotency_give_up(struct idempotency *q);
 
 /*
- * After the messages that the dead owner had in hand have been executed again: a key that is still
- * unfinished belongs to a message that never will be. It is answered if its publish took place (d is
- * what event_recover() said, whether it was used since or not), else given up. Heir only.
+ * After what the dead owner had in hand has been executed again: a key that is still unfinished
+ * belongs to a message that never will be. It is answered if its publish took place (d is what
+ * event_recover() said, whether it was used since or not), else given up. Heir only.
  */
 void idempotency_settle(struct writer *w, const struct doubt *d);
 
 /*
- * Begins a new period if the last is over; true if so. now: ms, CLOCK_MONOTONIC. Called by the
- * master at its leisure, a few times a second; idempotency_turn() does it at once.
+ * Begins a new period if the last is over; true if so. now: ms, CLOCK_MONOTONIC, not 0. Master, a
+ * few times a second. idempotency_turn() does it at once.
  */
 bool idempotency_tick(const struct region *r, uint64_t now);
 void idempotency_turn(const struct region *r);

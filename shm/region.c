@@ -100,7 +100,8 @@ region_plan(const struct region_caps *caps, struct region_map *m)
 	m->blocks = take(&part, (uint64_t)caps->blocks * sizeof(struct block));
 	m->scratch = take(&part, SCRATCH_SIZE);
 	m->frames = take(&part, caps->frame_arena);
-	m->idempotency_pool = take(&part, 2ull * caps->idempotency * sizeof(struct idempotency_record));
+	m->idempotency_pool = take(&part,
+	    2ull * caps->idempotency * sizeof(struct idempotency_record));
 	m->worker_stride = part;
 	m->workers = take(&at, caps->workers * part);
 	m->size = at;

@@ -35,7 +35,7 @@ struct region_caps {
 	uint32_t ring_cells;	/* per channel, a power of two */
 	uint32_t conns;		/* records per worker, at most CONNS_MAX */
 	uint32_t blocks;	/* per worker */
-	uint32_t idempotency;	/* keys per period, 0 or a power of two: shm/idempotency_layout.h */
+	uint32_t idempotency;	/* keys per period: 0 or a power of two, 16 to 2^24 */
 	uint64_t arena;		/* bytes per writer, a power of two */
 	uint64_t frame_arena;	/* bytes per worker */
 };

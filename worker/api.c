@@ -14,6 +14,7 @@
 
 #include "shm/channel.h"
 #include "shm/channel_layout.h"
+#include "shm/idempotency.h"
 #include "worker/dialect.h"
 #include "worker/http.h"
 #include "worker/json.h"
@@ -85,26 +86,98 @@ take_data(struct http *h, struct publication *p)
 	return true;
 }
 
+/* Publishes, or answers why not. */
+static bool
+publish(struct http *h, struct publication *p)
+{
+	if (message_publish(h->m, p) == 0)
+		return true;
+	if (errno == ENOSPC)
+		http_error(h, HTTP_ERROR_FULL, "the channel table is full");
+	else
+		http_error(h, HTTP_ERROR_UNAVAILABLE, "the event could not be published");
+	return false;
+}
+
+static void
+answer_published(struct http *h, uint64_t epoch, uint64_t seq)
+{
+	char body[CHANNEL_NAME_MAX + 100];
+	int n = snprintf(body, sizeof body, "{\"channel\":\"%.*s\",\"epoch\":\"%016" PRIx64
+	    "\",\"seq\":%" PRIu64 "}", (int)h->channel_len, h->channel, epoch, seq);
+
+	http_answer(h, 202, "application/json", body, (size_t)n, "");
+}
+
+/* The Idempotency-Key, NULL if there is none. False: not a key, and answered. */
+static bool
+take_key(struct http *h, struct idempotency *q)
+{
+	static const char name[] = "Idempotency-Key";
+	const struct http_field *f;
+	uint32_t i, found = 0;
+
+	for (i = 0; i < h->rq->nfields; i++) {
+		f = &h->rq->field[i];
+		if (f->name.len != sizeof name - 1 ||
+		    strncasecmp(h->p + f->name.off, name, f->name.len) != 0)
+			continue;
+		q->key = h->p + f->value.off;
+		q->key_len = f->value.len;
+		found++;
+	}
+	if (found > 1 || (found == 1 && !idempotency_key_valid(q->key, q->key_len))) {
+		http_error(h, HTTP_ERROR_BAD_REQUEST,
+		    "Idempotency-Key is one of 1 to %d printable characters", IDEMPOTENCY_KEY_MAX);
+		return false;
+	}
+	return true;
+}
+
+/* Publishes unless that was done for the key before. */
+static void
+publish_once(struct http *h, struct publication *p, struct idempotency *q)
+{
+	uint64_t epoch;
+
+	switch (idempotency_get(&h->w->pub, q)) {
+	case IDEMPOTENCY_OWNER:
+		if (!publish(h, p)) {
+			idempotency_give_up(q);
+			return;
+		}
+		epoch = h->w->r->channels[p->chan].epoch;
+		idempotency_finish(q, epoch, p->seq);
+		answer_published(h, epoch, p->seq);
+		break;
+	case IDEMPOTENCY_ANSWERED:
+		stat_add(h->w->stats, STAT_IDEMPOTENT, 1);
+		answer_published(h, q->epoch, q->seq);
+		break;
+	case IDEMPOTENCY_UNFINISHED:
+		http_error(h, HTTP_ERROR_CONFLICT, "the first with this key is not finished");
+		break;
+	case IDEMPOTENCY_FULL:
+		http_error(h, HTTP_ERROR_FULL, "the table of idempotency keys is full");
+		break;
+	}
+}
+
 void
 api_publish(struct http *h)
 {
 	struct publication p = { .channel = h->channel, .channel_len = h->channel_len };
-	char body[CHANNEL_NAME_MAX + 100];
-	int n;
+	struct idempotency q = {
+		.channel = h->channel, .channel_len = h->channel_len,
+		.cookie = word_get(&h->m->c->cookie), .in_off = h->m->in_off,
+	};
 
-	if (!channel_ok(h) || !take_data(h, &p))
+	if (!channel_ok(h) || !take_key(h, &q) || !take_data(h, &p))
 		return;
-	if (message_publish(h->m, &p) != 0) {
-		if (errno == ENOSPC)
-			http_error(h, HTTP_ERROR_FULL, "the channel table is full");
-		else
-			http_error(h, HTTP_ERROR_UNAVAILABLE, "the event could not be published");
-		return;
-	}
-	n = snprintf(body, sizeof body, "{\"channel\":\"%.*s\",\"epoch\":\"%016" PRIx64
-	    "\",\"seq\":%" PRIu64 "}", (int)h->channel_len, h->channel,
-	    h->w->r->channels[p.chan].epoch, p.seq);
-	http_answer(h, 202, "application/json", body, (size_t)n, "");
+	if (q.key != NULL)
+		publish_once(h, &p, &q);
+	else if (publish(h, &p))
+		answer_published(h, h->w->r->channels[p.chan].epoch, p.seq);
 }
 
 /* ---- where a reader stands ---- */

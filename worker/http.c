@@ -203,7 +203,7 @@ http_error(struct http *h, enum http_error e, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof text, fmt, ap);
 	va_end(ap);
-	if (status == 429 || status == 503)
+	if (status == 409 || status == 429 || status == 503)
 		snprintf(extra, sizeof extra, "Retry-After: 1\r\n");
 	if (status == 405)
 		routes_allow(h->allow, extra, sizeof extra);

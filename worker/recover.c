@@ -9,7 +9,8 @@
  *     lists from what the records name; then closes that were begun, plans (the kernel is asked how
  *     much of each was done), lists of subscribers, odd registrations.
  *  4. what lies in the scratch or a block and was not processed, before anything else is published:
- *     the first message of it may be the one whose publish has happened.
+ *     the first message of it may be the one whose publish has happened. Behind it, an idempotency
+ *     key whose message is gone is settled.
  *  5. queued replies go out before anything is read: a span that was closed must not be appended to.
  *  6. everything is assumed dirty, everybody that sleeps is woken.
  *
@@ -31,6 +32,7 @@
 #include "ipc/witness.h"
 #include "shm/channel.h"
 #include "shm/dirty.h"
+#include "shm/idempotency.h"
 #include "worker/http.h"
 #include "worker/message.h"
 #include "worker/priv.h"
@@ -389,6 +391,7 @@ finish_accept(struct worker *w)
 void
 recover_records(struct worker *w)
 {
+	struct doubt doubt;
 	uint32_t used, i;
 
 	event_recover(&w->pub, &w->doubt);
@@ -405,7 +408,9 @@ recover_records(struct worker *w)
 			restore(w, i);
 	}
 	count_all(w);
+	doubt = w->doubt;
 	process_rest(w);		/* before anything else is published */
+	idempotency_settle(&w->pub, &doubt);
 	w->in_doubt = false;
 	w->doubt.on = false;
 	for (i = 0; i < used; i++)	/* before anything is read */

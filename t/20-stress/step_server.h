@@ -1,0 +1,52 @@
+/* step_worker: the plenumd under test, started by it, and its region. */
+#ifndef PLENUM_T_STEP_SERVER_H
+#define PLENUM_T_STEP_SERVER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "shm/region.h"
+#include "shm/writer.h"
+
+enum { STEP_HISTORY = 64 };	/* events that a channel keeps there, and cells of its ring */
+
+struct server {
+	char dir[64];
+	pid_t master, keeper;
+	int keeper_pidfd;
+	struct region r;
+	struct slot *slot;		/* of its only worker */
+	struct writer writer;		/* the test publishes, too */
+	unsigned port;
+	unsigned descriptors;		/* in the slot's table, without clients */
+	uint32_t chan[8];		/* channels that are looked at */
+	unsigned nchans;
+};
+
+/*
+ * Starts plenumd with one worker on one processor, small memory and deadlines that never come.
+ * 0; -1: it does not start, with a message on stderr; 1: it runs without keepers here. May block
+ * for ten seconds.
+ */
+int server_start(struct server *s, const char *plenumd, int cpu);
+
+/* Ends it; its folder goes, unless keep. */
+void server_stop(struct server *s, bool keep);
+
+/* The worker that runs or starts now, 0 if none. */
+pid_t server_worker(const struct server *s);
+
+/* A descriptor of our own for what is number fd in the slot's table, or -1. */
+int server_descriptor(const struct server *s, int fd);
+
+/* How many numbers of the slot's table are in use. */
+unsigned server_descriptors(const struct server *s);
+
+/* True once the worker waits for events; within ms. */
+bool server_wait_idle(const struct server *s, pid_t not_this, unsigned ms);
+
+/* Monotonic seconds. */
+double server_now(void);
+
+#endif
