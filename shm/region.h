@@ -67,7 +67,6 @@ struct region_head {
 	word64 snapshot;	/* number of the settings in force: buffer number & 1 */
 	word32 draining;	/* 1: /health/ready says so */
 	word32 stopping;	/* 1: QUIT or TERM was received */
-	word64 ready;		/* bit per slot that serves */
 	word64 idempotency_period;	/* in force, from 1 */
 	word64 idempotency_turned;	/* ms, CLOCK_MONOTONIC, when it began; 0 not yet known */
 	word64 reloads;

@@ -237,12 +237,12 @@ END_TEST
 START_TEST(the_newer_array_decides_over_a_stray_word_in_the_older)
 {
 	struct idempotency q;
-	uint64_t period = word_get(&table.head->idempotency_period), stray;
+	word64 *words = region_idempotency(&table, word_get(&table.head->idempotency_period));
+	uint64_t stray;
+	unsigned i = 0;
 
 	ck_assert_int_eq(ask(&a, "key", 1), IDEMPOTENCY_OWNER);
 	idempotency_turn(&table);
-	word64 *words = region_idempotency(&table, period);
-	unsigned i = 0;
 	while (word_get(&words[i]) == 0)
 		i++;
 	stray = word_get(&words[i]);
