@@ -12,7 +12,7 @@ struct writer;
 /* Wakes whoever in w->wake sleeps, and forgets the set. Never blocks. */
 void wake_flush(struct writer *w);
 
-/* Wakes everybody that sleeps: an heir does not know whom its predecessor still owed it. */
+/* Wakes everybody: an heir does not know whom its predecessor still owed a wake-up. */
 void wake_all(struct writer *w);
 
 /* Empties one's own eventfd. */

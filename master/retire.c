@@ -21,6 +21,7 @@
 #include "master/master_priv.h"
 #include "shm/channel.h"
 #include "shm/channel_layout.h"
+#include "shm/dirty.h"
 #include "shm/slot_layout.h"
 
 enum { RECORDS_PER_TICK = 1024, BATCH_MAX = 256, TURNS = 2 };
@@ -28,6 +29,7 @@ enum { RECORDS_PER_TICK = 1024, BATCH_MAX = 256, TURNS = 2 };
 struct idle {
 	uint64_t tail;		/* + 1; 0: was not there */
 	uint64_t since;		/* ms */
+	uint64_t asked;		/* ms, when those with an interest were last asked for it */
 	uint64_t epoch;
 };
 
@@ -61,9 +63,24 @@ retire_free(struct retire **r)
 	*r = NULL;
 }
 
+/*
+ * An interest may be left over from a worker that died between declaring it and its subscription.
+ * A mark makes each worker look, and one without subscribers takes its interest back.
+ */
+static void
+ask_for_interest(struct master *m, uint32_t i, uint64_t now)
+{
+	struct idle *d = &m->retire->idle[i];
+
+	if (now - d->asked < m->settings.channel_idle)
+		return;
+	d->asked = now;
+	dirty_mark(&m->w, i);
+}
+
 /* Whether the channel has been idle long enough; brings what is known about it up to date. */
 static bool
-is_idle(const struct master *m, uint32_t i, uint64_t now)
+is_idle(struct master *m, uint32_t i, uint64_t now)
 {
 	const struct channel *c = &m->h.region.channels[i];
 	struct idle *d = &m->retire->idle[i];
@@ -78,6 +95,8 @@ is_idle(const struct master *m, uint32_t i, uint64_t now)
 		d->tail = tail;
 		d->epoch = c->epoch;
 		d->since = now;
+		if (word_get(&c->interest) != 0)
+			ask_for_interest(m, i, now);
 		return false;
 	}
 	return now - d->since >= m->settings.channel_idle;
@@ -161,8 +180,7 @@ retire_tick(struct master *m)
 			channel_recycle(&m->w, r->batch[--r->count]);
 	}
 	look(m, clock_ms());
-	if (r->count > 0) {
+	if (r->count > 0)
 		remember_quiet(m);
-		wake_flush(&m->w);
-	}
+	wake_flush(&m->w);
 }

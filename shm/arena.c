@@ -13,9 +13,9 @@
  * channel's cell still names it and it is within the channel's history, it is appended again and
  * the cell swung by CAS from the old place to the new. A channel that speaks seldom so keeps its
  * history although a hot one goes round the arena. If most of the arena is alive that would cost
- * more than it is worth, hence a budget per append, in proportion to its size. Moving frees nothing,
- * and a history that was written at once lies in one piece: so the cleaner works ahead, and only
- * when its lead (a part of the arena) is used up are old events given up and counted.
+ * more than it is worth, hence a budget per append, in proportion to its size. Moving frees
+ * nothing, and a history that was written at once lies in one piece: so the cleaner works ahead,
+ * and only when its lead (a part of the arena) is used up are old events given up and counted.
  * MARGIN keeps the records that are being looked at apart from those that are being written; the
  * budget counts bytes too, so that one append never laps the record of the append before it.
  *

@@ -59,11 +59,11 @@ uint64_t channel_first_after(const struct region *r, uint32_t chan, uint64_t seq
 
 /*
  * Retiring, by the master alone. channel_retire(): closes an open channel in which nobody has an
- * interest and that stands at `tail`, by one CAS, and takes it off the table; false if somebody was
- * faster. A master that was started anew calls it for each record that is neither free nor retired,
- * with its tail: what the last one had begun is finished, interest or not. channel_recycle(): frees
- * the record of a retired channel, after every process (also one that is dead and whose heir has not
- * recovered yet) has passed a quiescent point.
+ * interest and that stands at `tail`, by one CAS, and takes it off the table; false if somebody
+ * was faster. A master that was started anew calls it for each record that is neither free nor
+ * retired, with its tail: what the last one had begun is finished, interest or not.
+ * channel_recycle(): frees the record of a retired channel, after every process (also one that is
+ * dead and whose heir has not recovered yet) has passed a quiescent point.
  */
 bool channel_retire(struct writer *w, uint32_t chan, uint64_t tail);
 void channel_recycle(struct writer *w, uint32_t chan);

@@ -85,7 +85,8 @@ LAYOUT_SIZE(channel, 256);
 /*
  * A record may hold rubbish (a bug that scribbled) and may be in reuse while somebody's cleaner
  * looks at it: mask and history are read through these, which keep them within the ring that the
- * record has. relaxed: whoever uses the channel got its number from the table, which published them.
+ * record has. relaxed: whoever uses the channel got its number from the table, which published
+ * them.
  */
 static inline uint32_t
 channel_mask(const struct channel *c, uint32_t ring_cells)

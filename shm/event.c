@@ -10,14 +10,15 @@
  *
  * Intent. The word in the slot names the record that is being published. An heir looks whether the
  * ring holds it. The ring may have gone round meanwhile: so whoever overwrites a cell whose record
- * is still some writer's intent first turns the intent from PENDING to SEEN (testimony). So does the
- * publisher itself in the end, because the cleaner may move the record while the next is prepared.
- * The intent is not cleared; the next publish overwrites it, and the heir compares its origin with
- * what the connection has processed.
+ * is still some writer's intent first turns the intent from PENDING to SEEN (testimony). So does
+ * the publisher itself in the end, because the cleaner may move the record while the next is
+ * prepared. The intent is not cleared; the next publish overwrites it, and the heir compares its
+ * origin with what the connection has processed.
  *
- * Tags repeat after 65536 events, and a publisher may have been stopped for longer than that between
- * its looks at `tail` and at the cell: so it looks at `tail` once more. If that still stands (it only
- * moves forward), the cell was read while it stood there, and the CAS on it cannot be too late.
+ * Tags repeat after 65536 events, and a publisher may have been stopped for longer than that
+ * between its looks at `tail` and at the cell: so it looks at `tail` once more. If that still
+ * stands (it only moves forward), the cell was read while it stood there, and the CAS on it cannot
+ * be too late.
  *
  * Read: cell, head and data are copied and validated afterwards: the record must still carry its
  * seq and must not have been lapped by its arena. If the cell changed, its owner moved the record

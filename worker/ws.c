@@ -142,7 +142,7 @@ assembly(struct worker *w, uint32_t ci, uint64_t off, unsigned opcode, bool *aga
 	k = block_at(w, b);
 	word_set(&k->tag, opcode);
 	word_set(&k->len, 0);
-	word_set(&k->commit, commit_make(off, 0));
+	word_set(&k->commit, 0);
 	message_effect(&m, EFFECT_ASSEMBLY, 0, b);
 	message_commit(&m);
 	return k;
@@ -172,11 +172,23 @@ take_fragment(struct worker *w, uint32_t ci, uint64_t off, const struct ws_frame
 	return (ssize_t)used;
 }
 
+/*
+ * A block whose commit is 0 was named for the very frame at hand, by a worker that died before it
+ * had committed it: the message is not begun. (No fragment ends at offset 0, where the request was.)
+ */
+static bool
+is_assembling(struct worker *w, uint32_t ci)
+{
+	uint32_t b = (uint32_t)word_get(&conn_at(w, ci)->assembly);
+
+	return b != 0 && word_get(&block_at(w, b)->commit) != 0;
+}
+
 static ssize_t
 take_data(struct worker *w, uint32_t ci, uint64_t off, const struct ws_frame *f,
     const unsigned char *p)
 {
-	bool open = word_get(&conn_at(w, ci)->assembly) != 0;
+	bool open = is_assembling(w, ci);
 	size_t used = f->head + (size_t)f->len;
 
 	if (conn_has(conn_at(w, ci), CONN_WS_BYE))

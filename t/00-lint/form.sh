@@ -68,6 +68,15 @@ notes() {
 	grep -Hn -E '(TODO|FIXME|XXX|HACK)' $sources $scripts | grep -v -e '^t/00-lint/' -e 'XXXXXX'
 }
 
+# A whole folder may be named in EXTRA_DIST.
+undistributed() {
+	for file in t/[0-9]*/*.sh t/[0-9]*/*.mjs t/[0-9]*/*.[ch] t/tools/*.[ch] t/fuzz/*.[ch]; do
+		[ -f "$file" ] || continue
+		grep -q -E "(^|[[:space:]])(${file%/*}|$file)([[:space:]]|\$)" ./*/Makefile.inc ||
+		    echo "$file: in no Makefile.inc"
+	done
+}
+
 parse_scripts() {
 	for file in $scripts; do
 		if head -n 20 "$file" | grep -q -e '^#!.*bash' -e 'shellcheck shell=bash'; then
@@ -93,6 +102,7 @@ rule "none of the calls that are easy to get wrong" banned_calls
 rule "no volatile" bare_volatile
 rule "no typedef of a struct" struct_typedefs
 rule "no notes to oneself" notes
+rule "the tests are part of the distribution" undistributed
 rule "scripts parse" parse_scripts
 if command -v node >/dev/null; then
 	rule "JavaScript parses" parse_javascript

@@ -20,6 +20,7 @@ enum client_kind { CLIENT_WS, CLIENT_HTTP, CLIENT_SSE };
 enum {
 	CLIENTS = 6, CHANS = 3, REPLIES = 64, LOG = 4096,
 	INPUT = 256 * 1024, RAW = 64 * 1024, BYTES = 128 * 1024,
+	ANY_DIGIT = 1, ANY_BYTE = 2,	/* in bytes that are expected */
 };
 
 /* A reply that must come. */
@@ -35,7 +36,7 @@ struct client {
 	enum client_kind kind;
 	unsigned char *in;		/* INPUT bytes */
 	size_t n;
-	char *raw;			/* RAW bytes that come first; '\1' stands for a digit */
+	char *raw;			/* RAW bytes that come first */
 	size_t raw_n, raw_at;
 	struct reply reply[REPLIES];
 	unsigned reply_first, reply_end;

@@ -3,15 +3,16 @@
  *
  *	step_publish [FREEZE_EVERY [HEIR_EVERY [KILL_EVERY [SCENARIO]]]]
  *
- * A child publishes in the region, single-stepped by ptrace. What a kill -9 leaves is the region as
- * it is between two instructions: so at each that has changed it, the region is copied, and on the
- * copy an heir recovers and goes on, at once, or after others have published a little, or after they
- * have lapped the ring. That is every instruction of each scenario, always. In addition
+ * A child publishes in the region, single-stepped by ptrace. What a kill -9 leaves is the region
+ * as it is between two instructions: so at each that has changed it, the region is copied, and on
+ * the copy an heir recovers and goes on, at once, or after others have published a little, or
+ * after they have lapped the ring. That is every instruction of each scenario, always. In addition
  *
  *	FREEZE_EVERY  at every n-th instruction (default 29) a child is left standing there while others
  *	              publish: 3 events, or as many as lap the ring, or nearly 65536, after which tags
  *	              repeat; then it goes on
- *	HEIR_EVERY    on every n-th state (default 25) the heir is stepped too, and dies at each of its own
+ *	HEIR_EVERY    on every n-th state (default 25) the heir is stepped too, and dies at each of
+ *	              its own
  *	KILL_EVERY    at every n-th instruction (default 97) a child is really killed
  *
  * 0 switches one off, 1 does it all. Checked each time: every message of the dead one is published

@@ -15,26 +15,21 @@ static size_t cut;			/* where what is said first comes in two pieces */
 /* ---- what scenes have in common ---- */
 
 static void
-say(struct oracle *o, unsigned i, struct bytes *b)
-{
-	client_send(o, i, b->p, b->n);
-	b->n = 0;
-}
-
-static void
 open_ws(struct oracle *o, unsigned i, int rcvbuf)
 {
 	client_open(o, i, CLIENT_WS, rcvbuf);
+	said.n = 0;
 	say_upgrade(o, i, &said);
-	say(o, i, &said);
+	client_send(o, i, said.p, said.n);
 	oracle_drain(o, 3);
 }
 
 static void
 subscribe(struct oracle *o, unsigned i, unsigned chan)
 {
+	said.n = 0;
 	say_subscribe(o, i, chan, &said);
-	say(o, i, &said);
+	client_send(o, i, said.p, said.n);
 	oracle_drain(o, 3);
 }
 
@@ -191,7 +186,7 @@ start_http(struct oracle *o)
 	said.n = 0;
 	say_post(o, A, 0, 100, &said);
 	say_post(o, A, 0, 100, &said);
-	say(o, A, &said);
+	client_send(o, A, said.p, said.n);
 	oracle_drain(o, 3);
 }
 

@@ -308,7 +308,7 @@ take_raw(struct oracle *o, struct client *k, const unsigned char *p, size_t n)
 	for (i = 0; i < n && k->raw_at < k->raw_n; i++, k->raw_at++) {
 		char want = k->raw[k->raw_at];
 
-		if (want == '\1' ? p[i] >= '0' && p[i] <= '9' : (char)p[i] == want)
+		if (want == ANY_DIGIT ? p[i] >= '0' && p[i] <= '9' : (char)p[i] == want || want == ANY_BYTE)
 			continue;
 		went_wrong(o, WRONG_TORN, "client %td: got %.120s instead of %.120s", k - o->client,
 		    (const char *)p + i, k->raw + k->raw_at);

@@ -30,7 +30,7 @@
 #include "shm/writer.h"
 
 enum {
-	PROCS = 4, ROOMS = 3, RING = 4096, AHEAD = 3, KEYS_MAX = 1 << 21, TABLE = 256, QUIET_S = 4,
+	PROCS = 4, ROOMS = 3, RING = 4096, AHEAD = 12, KEYS_MAX = 1 << 21, TABLE = 256, QUIET_S = 2,
 };
 
 static const struct region_caps caps = {
@@ -224,8 +224,9 @@ work(struct proc *p)
 	uint32_t n;
 
 	inherit(p);
-	while (word_get(&book->stop) == 0 && (n = keys_of(p->index)) < KEYS_MAX) {
-		if (n > slowest() + AHEAD || !has_room(n)) {
+	while (word_get(&book->stop) == 0) {
+		n = keys_of(p->index);
+		if (n >= KEYS_MAX || n > slowest() + AHEAD || !has_room(n)) {
 			sched_yield();
 			continue;
 		}
@@ -293,13 +294,11 @@ turn(void)
 static void
 let_rest(uint64_t us)
 {
-	double until = now() + (double)us / 1e6;
 	unsigned c;
 
-	do
-		for (c = 0; c < ROOMS; c++)
-			check_room(c);
-	while (now() < until);
+	usleep((useconds_t)us);
+	for (c = 0; c < ROOMS; c++)
+		check_room(c);
 }
 
 static void
@@ -387,7 +386,7 @@ main(int argc, char **argv)
 	for (k = 0; k < PROCS; k++)
 		start(k, mix(seed++));
 	moved = now();
-	for (end = moved + seconds; now() < end; turns += turn()) {
+	for (end = moved + seconds; now() < end && keys < KEYS_MAX; turns += turn()) {
 		let_rest(mix(seed++) % 300);
 		if (mix(seed++) % 2 == 0) {
 			hurt(&seed);

@@ -3,14 +3,14 @@
  *
  * Three workers publish and read, a fourth only reads. Each carries a few senders, whose messages
  * are numbered; message n goes to channel n % 8. Seven of these are steady: everybody reads them
- * from end to end, and their publishers wait for the slowest reader, so that nothing may be missing.
- * The eighth kind is fleeting: names that are created by whoever comes first, written to, retired by
- * the master at any moment and read once more by it before their record is used again.
+ * from end to end, and their publishers wait for the slowest reader, so that nothing may be
+ * missing. The eighth kind is fleeting: names that are created by whoever comes first, written to,
+ * retired by the master at any moment and read once more by it before their record is used again.
  *
- * Meanwhile any of the four is killed (or stopped for a while) at any moment and an heir does what an
- * heir does. How far a sender's messages are processed stands in shared memory of the test, stored
- * after the publish, as a connection would do it: whether the message behind it was published is
- * what event_recover() must know.
+ * Meanwhile any of the four is killed (or stopped for a while) at any moment and an heir does what
+ * an heir does. How far a sender's messages are processed stands in shared memory of the test,
+ * stored after the publish, as a connection would do it: whether the message behind it was
+ * published is what event_recover() must know.
  *
  * Violations: a message published twice or not at all, a hole in the seqs, bytes that are not those
  * that were sent, a sender's messages out of order, a reader that is told a gap or not woken, two

@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# The systemd unit: systemd's own opinion of it, and what plenumd tells a manager.
+. "$(dirname "$0")/lib.sh"
+
+unit=$(dirname "$0")/../../etc/plenumd.service
+
+if command -v systemd-analyze > /dev/null; then
+	# the programs of the unit are those under test
+	sed "s|/usr/sbin/plenumd|$PLENUMD|; s|/usr/bin/plenumctl|$PLENUMCTL|; /^Documentation=/d" \
+	    "$unit" > "$dir/plenumd.service"
+	complaints=$(SYSTEMD_LOG_LEVEL=warning systemd-analyze verify "$dir/plenumd.service" 2>&1 |
+	    grep -F plenumd.service)
+	check "systemd finds nothing wrong with the unit" is "$complaints" ""
+else
+	skip "systemd finds nothing wrong with the unit" "no systemd-analyze"
+fi
+for line in Type=notify KillMode=mixed KillSignal=SIGQUIT 'ExecStart=/usr/sbin/plenumd -f' \
+    RuntimeDirectory=plenum WantedBy=multi-user.target; do
+	check "the unit says $line" grep -qx "$line" "$unit"
+done
+check "each line is a section, a setting, a comment or empty" \
+    fails grep -nvE '^(\[[A-Z][a-z]+\]|[A-Z][A-Za-z]+=.+|#.*|)$' "$unit"
+seconds=$(sed -n 's/^TimeoutStopSec=//p' "$unit")
+check "there is more time to stop than graceful_timeout has" test "$seconds" -gt 30
+
+# What the unit's ExecReload does.
+start -c /dev/null
+reload="$PLENUMCTL -s $run/control.sock reload"
+check "the unit's reload succeeds" $reload
+stop QUIT
+check "QUIT ends it" is $? 0
+check "and a reload fails then" fails $reload 2> /dev/null
+finish
