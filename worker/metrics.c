@@ -148,8 +148,6 @@ put_host(struct page *p)
 	put(p, "plenum_channels %" PRIu64 "\n", made > gone ? made - gone : 0);
 	head(p, "plenum_channels_max", "gauge", "capacity of the channel table");
 	put(p, "plenum_channels_max %u\n", p->w->r->caps.channels);
-	head(p, "plenum_presence_users", "gauge", "users present");
-	put(p, "plenum_presence_users 0\n");
 	head(p, "plenum_draining", "gauge", "1 while the host is taken out");
 	put(p, "plenum_draining %u\n", word32_get(&r->draining) | word32_get(&r->stopping));
 	head(p, "plenum_reloads_total", "counter", "configurations taken over");
