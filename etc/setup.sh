@@ -1,6 +1,6 @@
 #!/bin/sh
-# setup.sh run [OPTION OF plenumd]...     builds plenumd and runs it in the foreground
-# setup.sh check                          builds everything, warnings being errors, and tests it
+# setup.sh run [OPTION OF plenumd]...	builds plenumd and runs it in the foreground
+# setup.sh check			builds everything, warnings being errors, and tests it
 #
 # For Debian 12 and its like, as root or with sudo; installs the packages that are missing. The
 # build tree is ./build beside the sources.
@@ -119,7 +119,7 @@ check)
 	)
 	build_tree --enable-werror
 	make -s -j"$(nproc)" tests
-	# As `make check` does; not through it, so that the last line is the result also in a failure.
+	# As `make check` does; not through it, so that its last line is the last in a failure, too.
 	PLENUM_BUILD=$top/build exec sh "$top/t/run"
 	;;
 *)

@@ -365,6 +365,8 @@ http_take(struct worker *w, uint32_t ci, uint64_t off, const unsigned char *byte
 		return refuse(w, ci, off, n, why);
 	w->priv[ci].in_body = body == 0;
 	if (body == 0) {
+		if (n == BLOCK_SIZE - offsetof(struct block, data))
+			return refuse(w, ci, off, n, HTTP_WHY_BODY_TOO_LARGE);	/* no room for more */
 		if (rq.expect_continue && rq.minor > 0 && !conn_has(conn_at(w, ci), CONN_CONTINUED))
 			return say_continue(w, ci, off);
 		return 0;

@@ -87,7 +87,8 @@ void
 input_process(struct worker *w, uint32_t ci, uint64_t off, unsigned char *p, size_t n)
 {
 	struct conn *c = conn_at(w, ci);
-	size_t at = (size_t)(word_get(&c->in_done) - off);
+	uint64_t begin = word_get(&c->in_done);
+	size_t at = (size_t)(begin - off);
 	ssize_t r = 0;
 
 	while (at < n && may_execute(c)) {
@@ -110,7 +111,8 @@ input_process(struct worker *w, uint32_t ci, uint64_t off, unsigned char *p, siz
 	}
 	if (r < 0 && word_get(&c->ctl) == 0)		/* no room in this turn */
 		input_want_resume(w, ci);
-	timeouts_after_input(w, ci, at < n);
+	/* what rests because we cannot go on is not late */
+	timeouts_after_input(w, ci, off + at > begin, at < n && r == 0 && may_execute(c));
 	conn_want_rest(w, ci);
 }
 
@@ -129,6 +131,8 @@ read_failed(struct worker *w, uint32_t ci, ssize_t r)
 	struct conn *c = conn_at(w, ci);
 
 	if (r < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (r == 0 && w->priv[ci].resume)	/* what came before its FIN is still to be answered */
 		return;
 	if (conn_has(c, CONN_LINGER))
 		conn_close(w, ci, STAT_DISCONNECT_DONE);

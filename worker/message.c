@@ -54,6 +54,16 @@ open_span(struct worker *w, struct conn *c)
 	return s;
 }
 
+/* A span that was closed has others behind it: only the last of the arena has room. */
+static bool
+is_open(const struct worker *w, const struct span *s)
+{
+	uint64_t off = (uint64_t)((const unsigned char *)s - w->frames);
+
+	return word_get(&w->slot->frame_head) >= off + SPAN_CAP &&
+	    word_get(&w->slot->frame_head) < off + SPAN_CAP + FRAME_UNIT;
+}
+
 bool
 message_begin(struct worker *w, uint32_t ci, uint64_t in_off, uint64_t in_end, struct message *m)
 {
@@ -67,7 +77,7 @@ message_begin(struct worker *w, uint32_t ci, uint64_t in_off, uint64_t in_end, s
 	m->len = 0;
 	m->neffects = 0;
 	m->span = open_span(w, c);
-	if (m->span == NULL)
+	if (m->span == NULL || !is_open(w, m->span))
 		return false;
 	m->committed = commit_len(word_get(&m->span->commit));
 	m->out = m->span->data + EFFECT_BYTES + m->committed;

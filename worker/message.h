@@ -32,7 +32,7 @@ struct message {
 /*
  * Begins the message [in_off, in_end) of a connection; what the server says by itself has
  * in_off == in_end == in_done. False: no room to answer now (the reply span or the frame arena is
- * full): the input stays where it is.
+ * full, or the span was closed in this turn): the input stays where it is.
  */
 bool message_begin(struct worker *w, uint32_t ci, uint64_t in_off, uint64_t in_end,
     struct message *m);

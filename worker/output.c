@@ -333,6 +333,12 @@ add_subs(struct worker *w, uint32_t ci, struct flush *f)
 	struct priv *p = &w->priv[ci];
 	unsigned i;
 
+	if (conn_has(conn_at(w, ci), CONN_CLOSE)) {	/* nothing may follow a goodbye */
+		p->due0 = false;
+		if (p->more != NULL)
+			p->more->due[0] = p->more->due[1] = 0;
+		return;
+	}
 	if (p->due0)
 		p->due0 = !add_sub(w, ci, 0, f);
 	if (p->more == NULL)
@@ -435,8 +441,7 @@ output_writable(struct worker *w, uint32_t ci)
 		if (r > 0) {
 			w->priv[ci].out += (uint64_t)r;
 			stat_add(w->stats, STAT_SENT_BYTES, (uint64_t)r);
-			if (conn_has(c, CONN_SSE))
-				timeouts_seen(w, c);	/* it reads, it cannot say so */
+			timeouts_seen(w, c);	/* it reads; no ping could ask it */
 			at += (uint32_t)r;
 		}
 		output_settle(w, ci, at);
@@ -492,7 +497,7 @@ fan_out(struct worker *w, uint32_t chan)
 			continue;
 		entry = v->subs[i];
 		ci = entry >> 8;
-		if (conn_has(conn_at(w, ci), CONN_BLOCKED | CONN_LINGER))
+		if (conn_has(conn_at(w, ci), CONN_BLOCKED | CONN_LINGER | CONN_CLOSE))
 			continue;
 		cursor = subs_cursor(w, ci, entry & 255);
 		if (cursor_seq(word_get(cursor)) >= v->tail)

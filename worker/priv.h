@@ -270,8 +270,11 @@ stream_word(enum stream_kind kind, uint32_t gen, uint32_t chan)
 /* ---- timeouts.c, drain.c ---- */
 void timeouts_tick(struct worker *w);
 void timeouts_seen(struct worker *w, struct conn *c);
-/* Sets the deadline of a request that is arriving, or clears it. */
-void timeouts_after_input(struct worker *w, uint32_t ci, bool incomplete);
+/*
+ * Sets the deadline of a request that is arriving, or clears it. progress: a message was taken;
+ * incomplete: the peer owes the rest of the next one.
+ */
+void timeouts_after_input(struct worker *w, uint32_t ci, bool progress, bool incomplete);
 void drain_tick(struct worker *w);
 
 /* ---- recover.c ---- */

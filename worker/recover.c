@@ -247,7 +247,9 @@ restore(struct worker *w, uint32_t ci)
 		conn_close(w, ci, STAT_DISCONNECT_HEIR);
 		return;
 	}
-	if (conn_has(c, CONN_ODD) || ci + 1 == (uint32_t)word_get(&w->slot->accepting))
+	/* blocked and not odd: the predecessor died before it had registered that */
+	if (conn_has(c, CONN_ODD | CONN_BLOCKED) ||
+	    ci + 1 == (uint32_t)word_get(&w->slot->accepting))
 		register_again(w, ci);
 	plan = word_get(&c->plan);
 	if (plan != 0)
@@ -274,8 +276,11 @@ finish_close(struct worker *w, uint32_t ci)
 {
 	struct conn *c = conn_at(w, ci);
 
-	/* the number may be another file by now */
-	if (witness_cookie(c->fd) == word_get(&c->cookie))
+	/*
+	 * The number may be another file by now, and what is no socket has cookie 0, as has a record
+	 * that was being emptied: then close() is done.
+	 */
+	if (word_get(&c->cookie) != 0 && witness_cookie(c->fd) == word_get(&c->cookie))
 		close(c->fd);
 	conn_forget(w, ci);
 }
@@ -360,6 +365,8 @@ process_rest(struct worker *w)
 		if (consumed - off <= sizeof k->data)
 			word_set(&k->len, consumed - off);
 		p = k->data;
+	} else if (word_get(&c->part) != 0) {
+		return;			/* the batch was over: its rest lies in the block */
 	} else
 		off = done - ((done - (hdr & HDR_OFF_MASK)) & HDR_OFF_MASK);
 	if (consumed - off > (k != NULL ? sizeof k->data : SCRATCH_SIZE) || done < off ||

@@ -282,8 +282,12 @@ move_one(struct worker *w, uint32_t entry, uint32_t to)
 	const struct dialect *d = dialect_get(conn_dialect(conn_at(w, ci)));
 	struct message m;
 
+	if (conn_has(conn_at(w, ci), CONN_LINGER | CONN_CLOSE))
+		return true;			/* it goes */
+	if (conn_has(conn_at(w, ci), CONN_BLOCKED) || word_get(&conn_at(w, ci)->ctl) != 0)
+		return false;
 	channel_join(&w->pub, to, &tail);
-	if (conn_has(conn_at(w, ci), CONN_BLOCKED) || !message_begin(w, ci, done, done, &m))
+	if (!message_begin(w, ci, done, done, &m))
 		return false;
 	m.len = (uint32_t)d->gap(m.out, &x, 1, tail);
 	message_effect(&m, EFFECT_CURSOR, entry & 255, cursor_make(to, tail));

@@ -21,23 +21,34 @@ timeouts_seen(struct worker *w, struct conn *c)
 		word_set(&c->seen, w->now);
 }
 
+/* A goodbye that was said, or FIN: what the peer does about it has LINGER_MS. */
+static bool
+is_leaving(const struct conn *c)
+{
+	return conn_has(c, CONN_LINGER) ||
+	    (conn_has(c, CONN_CLOSE) && conn_has(c, CONN_WS | CONN_SSE));
+}
+
 void
-timeouts_after_input(struct worker *w, uint32_t ci, bool incomplete)
+timeouts_after_input(struct worker *w, uint32_t ci, bool progress, bool incomplete)
 {
 	struct conn *c = conn_at(w, ci);
 	uint64_t deadline = word_get(&c->deadline);
 
-	if (conn_has(c, CONN_WS | CONN_SSE | CONN_LINGER | CONN_CLOSE)) {
-		if (deadline != 0 && !conn_has(c, CONN_LINGER | CONN_CLOSE))
-			word_set(&c->deadline, 0);
+	if (is_leaving(c))
 		return;
-	}
-	if (!incomplete) {
+	if (conn_has(c, CONN_WS | CONN_SSE | CONN_CLOSE))
+		incomplete = false;
+	if (progress || !incomplete) {		/* the next request has a deadline of its own */
 		if (deadline != 0)
 			word_set(&c->deadline, 0);
 		if (conn_has(c, CONN_BODY))
 			conn_set_bits(c, 0, CONN_BODY);
-	} else if (w->priv[ci].in_body && !conn_has(c, CONN_BODY)) {
+		deadline = 0;
+	}
+	if (!incomplete)
+		return;
+	if (w->priv[ci].in_body && !conn_has(c, CONN_BODY)) {
 		word_set(&c->deadline, w->now + w->set.request_timeout);
 		conn_set_bits(c, CONN_BODY, 0);
 	} else if (deadline == 0)
@@ -114,7 +125,8 @@ look_at(struct worker *w, uint32_t ci)
 	struct conn *c = conn_at(w, ci);
 	uint64_t deadline = word_get(&c->deadline), seen = word_get(&c->seen);
 
-	if (conn_life(c) != CONN_OPEN)
+	/* a reply that is queued leaves in this turn; its span takes no more (message_close_span) */
+	if (conn_life(c) != CONN_OPEN || word_get(&c->ctl) != 0)
 		return;
 	if (deadline != 0 && w->now > deadline) {
 		if (conn_has(c, CONN_LINGER | CONN_CLOSE | CONN_WS | CONN_SSE))
@@ -123,7 +135,7 @@ look_at(struct worker *w, uint32_t ci)
 			request_late(w, ci);
 		return;
 	}
-	if (conn_has(c, CONN_LINGER | CONN_CLOSE)) {
+	if (is_leaving(c)) {
 		if (deadline == 0)
 			word_set(&c->deadline, w->now + LINGER_MS);
 		return;

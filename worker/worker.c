@@ -66,9 +66,12 @@ on_clients(evutil_socket_t fd, short what, void *arg)
 
 		if (ci >= w->conns_max || conn_life(c = conn_at(w, ci)) != CONN_OPEN)
 			continue;
-		if (conn_has(c, CONN_BLOCKED))
+		if (conn_has(c, CONN_BLOCKED)) {
 			output_writable(w, ci);
-		else if (w->priv[ci].want == WANT_NONE)
+			/* it may be blocked again by the end of the turn: it is heard now or never */
+			if (conn_life(c) == CONN_OPEN && !conn_has(c, CONN_BLOCKED))
+				input_ready(w, ci);
+		} else if (w->priv[ci].want == WANT_NONE)
 			conn_close(w, ci, STAT_DISCONNECT_CLIENT);
 		else
 			input_ready(w, ci);

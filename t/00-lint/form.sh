@@ -4,8 +4,8 @@
 . "$(dirname -- "$0")/lib.sh"
 
 trailing_blanks() {
-	grep -Hn '[[:blank:]]$' $sources $scripts configure.ac Makefile.am ./*/Makefile.inc etc/* ./*.md \
-	    CHANGES doc/*
+	grep -Hn '[[:blank:]]$' $sources $scripts configure.ac Makefile.am ./*/Makefile.inc etc/* \
+	    ./*.md CHANGES doc/*
 }
 
 # Continuation lines have four blanks behind the tabs; comments have one.
@@ -15,7 +15,8 @@ blanks_for_tabs() {
 
 wide_lines() {
 	for file in $sources $scripts; do
-		expand "$file" | awk -v f="$file" 'length($0) > 100 { print f ":" FNR ": " length($0) }'
+		expand "$file" |
+		    awk -v f="$file" 'length($0) > 100 { print f ":" FNR ": " length($0) }'
 	done
 }
 

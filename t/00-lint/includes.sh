@@ -63,7 +63,8 @@ sources_without_header() {
 		master/main.c | master/plenumctl.c) continue ;;
 		esac
 		name=$(basename "$file" .c)
-		grep -q -E "(^|[^a-z0-9_])($name([.]c|_)|(dialect|upgrade)_$name)" "${file%/*}"/*.h ||
+		names="$name([.]c|_)|(dialect|upgrade)_$name"
+		grep -q -E "(^|[^a-z0-9_])($names)" "${file%/*}"/*.h ||
 		    echo "$file: no header, and no header of its folder names it"
 	done
 }

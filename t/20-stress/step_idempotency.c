@@ -50,6 +50,7 @@ static struct told *told;
 static struct writer a, b;
 static uint32_t room;
 static unsigned long violations, points, at;
+static unsigned long way;		/* instructions of an undisturbed idempotency_get() */
 static uint64_t message;		/* each is another one */
 static const char *where;
 
@@ -164,15 +165,17 @@ start_child(uint64_t n, uint64_t in_off)
 	}
 	if (waitpid(pid, &status, 0) != pid || !WIFSTOPPED(status))
 		abort();
+	ptrace(PTRACE_SETOPTIONS, pid, NULL, (void *)PTRACE_O_EXITKILL);
 	return pid;
 }
 
+/* Never beyond the end of what is stepped through: `got` is looked at. */
 static void
 step(pid_t pid, unsigned long n)
 {
 	int status;
 
-	while (n-- > 0)
+	for (; n > 0 && word32_get(&told->got) == 0; n--)
 		if (ptrace(PTRACE_SINGLESTEP, pid, NULL, NULL) != 0 ||
 		    waitpid(pid, &status, 0) != pid || !WIFSTOPPED(status) ||
 		    WSTOPSIG(status) != SIGTRAP)
@@ -226,13 +229,16 @@ static const struct scenario {
 	unsigned turns;
 	bool b_then;		/* and after it */
 	unsigned others;	/* keys of its own that B asks for then */
+	unsigned pause;		/* all this in this part (per cent) of A's way, not at its end */
 } scenarios[] = {
-	{ "B asks", false, true, 0, false, 0 },
-	{ "turn, B asks", false, false, 1, true, 0 },
-	{ "B asks, turn", false, true, 1, true, 0 },
-	{ "two turns, B asks for others", false, false, 2, false, OTHERS },
-	{ "answered long ago, turn, others", true, false, 1, false, OTHERS },
-	{ "answered long ago, B asks", true, true, 0, false, 0 },
+	{ "B asks", false, true, 0, false, 0, 0 },
+	{ "turn, B asks", false, false, 1, true, 0, 0 },
+	{ "B asks, turn", false, true, 1, true, 0, 0 },
+	{ "two turns, B asks for others", false, false, 2, false, OTHERS, 0 },
+	{ "answered long ago, turn, others", true, false, 1, false, OTHERS, 0 },
+	{ "answered long ago, B asks", true, true, 0, false, 0, 0 },
+	{ "turn, B asks, A goes on a little", false, false, 1, true, 0, 75 },
+	{ "turn, B asks, A nearly ends", false, false, 1, true, 0, 95 },
 };
 
 enum ending { GO_ON, HEIR, LOST, ENDINGS };
@@ -280,7 +286,43 @@ check_key(uint64_t n, uint64_t from, uint64_t seq_a, uint64_t seq_b)
 		violation("two answers", seq_a, seq_b);
 }
 
-/* False: A's idempotency_get() has fewer instructions. */
+/* What happens while A stands. */
+static void
+meanwhile(const struct scenario *s, uint64_t n, uint64_t *seq)
+{
+	uint64_t ignored;
+	unsigned i;
+
+	if (s->b_first)
+		b_asks_and_stands(n, seq);
+	for (i = 0; i < s->turns; i++)
+		idempotency_turn(&region);
+	if (s->b_then && *seq == 0)
+		b_asks_and_stands(n, seq);
+	for (i = 0; i < s->others; i++)
+		if (b_asks(100 * n + i, &ignored) != IDEMPOTENCY_OWNER)
+			violation("B cannot ask for others", i, 0);
+}
+
+/* Steps A and lets the scenario happen. False: its idempotency_get() has fewer instructions. */
+static bool
+stand(pid_t pid, const struct scenario *s, unsigned long steps, uint64_t n, uint64_t *seq)
+{
+	unsigned long pause = s->pause * way / 100;
+	uint64_t again;
+
+	if (pause == 0 || pause > steps)
+		pause = steps;
+	step(pid, pause);
+	at = steps;
+	if (word32_get(&told->got) == 0)
+		meanwhile(s, n, seq);
+	step(pid, steps - pause);
+	if (*seq != 0 && pause < steps && (b_asks(n, &again) != IDEMPOTENCY_ANSWERED || again != *seq))
+		violation("an answer is hidden while A stands", *seq, again);
+	return word32_get(&told->got) == 0;
+}
+
 static bool
 try_point(const struct scenario *s, enum ending ending, unsigned long steps)
 {
@@ -298,22 +340,11 @@ try_point(const struct scenario *s, enum ending ending, unsigned long steps)
 		idempotency_turn(&region);
 	}
 	pid = start_child(n, in_off);
-	step(pid, steps);
-	if (word32_get(&told->got) != 0) {
+	if (!stand(pid, s, steps, n, &seq_b)) {
 		go_on(pid);
 		return false;
 	}
-	at = steps;
 	points++;
-	if (s->b_first)
-		b_asks_and_stands(n, &seq_b);
-	for (i = 0; i < s->turns; i++)
-		idempotency_turn(&region);
-	if (s->b_then && seq_b == 0)
-		b_asks_and_stands(n, &seq_b);
-	for (i = 0; i < s->others; i++)
-		if (b_asks(100 * n + i, &seq) != IDEMPOTENCY_OWNER)
-			violation("B cannot ask for others", i, 0);
 	res = end_child(pid, ending, n, in_off, &seq_a);
 	if (res == IDEMPOTENCY_FULL && s->others == 0)
 		violation("full", n, 0);
@@ -399,8 +430,11 @@ main(int argc, char **argv)
 	for (i = 0; i < sizeof scenarios / sizeof scenarios[0]; i++)
 		for (e = 0; e < ENDINGS; e++) {
 			where = scenarios[i].name;
-			for (n = (i * ENDINGS + e) * 5 % every; try_point(&scenarios[i], e, n); n += every)
-				continue;
+			n = (i * ENDINGS + e) * 5 % every + scenarios[i].pause * way / 100;
+			while (try_point(&scenarios[i], e, n))
+				n += every;
+			if (way == 0)
+				way = n;
 		}
 	printf("step_idempotency: %lu points: %lu violations\n", points, violations);
 	return violations == 0 && points > 0 ? EXIT_SUCCESS : EXIT_FAILURE;

@@ -10,7 +10,7 @@
 enum { A, B, C, D, SMALL_RCVBUF = 2304 };
 
 static struct bytes said, said2;	/* in this turn, by one client and by another */
-static size_t cut;			/* where what is said first comes in two pieces */
+static size_t cut[2];			/* what is said first comes in pieces that end here */
 
 /* ---- what scenes have in common ---- */
 
@@ -40,12 +40,18 @@ open_subscriber(struct oracle *o, unsigned i, unsigned chan)
 	subscribe(o, i, chan);
 }
 
+/* In three pieces, or in two if the second cut is 0. */
 static bool
-send_in_two(struct oracle *o, unsigned i, unsigned n)
+send_pieces(struct oracle *o, unsigned i, unsigned n)
 {
-	if (n > 1)
+	unsigned last = cut[1] == 0 ? 1 : 2;
+	size_t from, to;
+
+	if (n > last)
 		return false;
-	client_send(o, i, said.p + (n == 0 ? 0 : cut), n == 0 ? cut : said.n - cut);
+	from = n == 0 ? 0 : cut[n - 1];
+	to = n == last ? said.n : cut[n];
+	client_send(o, i, said.p + from, to - from);
 	return true;
 }
 
@@ -57,7 +63,7 @@ await(struct oracle *o, unsigned i)
 	return o->why[0] == '\0' && !client_is_done(o, i);
 }
 
-/* ---- 1: a message in two pieces, three subscribers, one of them full ---- */
+/* ---- 1: messages in three pieces that begin and end within one, three subscribers, one full ---- */
 
 static void
 start_full(struct oracle *o)
@@ -72,17 +78,18 @@ static void
 prepare_full(struct oracle *o)
 {
 	said.n = 0;
-	say_publish(o, A, 0, 9000, &said);
-	say_publish(o, A, 0, 2000, &said);
+	say_publish(o, A, 0, 3600, &said);
+	cut[0] = 1500;
+	cut[1] = said.n + 300;
+	say_publish(o, A, 0, 1600, &said);
 	say_publish(o, A, 0, 60, &said);
-	cut = 4000;
 }
 
 static bool
 act_full(struct oracle *o, unsigned n)
 {
-	if (n < 2)
-		return send_in_two(o, A, n);
+	if (n < 3)
+		return send_pieces(o, A, n);
 	if (client_is_done(o, C) || o->why[0] != '\0')
 		return false;
 	client_read(o, C, n < 40 ? 1500 : INPUT);
@@ -197,7 +204,8 @@ prepare_http(struct oracle *o)
 	say_post(o, A, 0, 300, &said);
 	say_history(o, A, 0, o->chan[0].count - 3, &said);
 	say_post(o, A, 0, 500, &said);
-	cut = said.n - 250;
+	cut[0] = said.n - 250;
+	cut[1] = 0;
 }
 
 /* ---- 5: while nobody serves, the ring goes round ---- */
@@ -251,13 +259,14 @@ static void
 prepare_fragments(struct oracle *o)
 {
 	said.n = 0;
-	cut = say_fragments(o, A, 0, 1200, &said);
+	cut[0] = say_fragments(o, A, 0, 1200, &said);
+	cut[1] = 0;
 }
 
 static bool
-act_in_two(struct oracle *o, unsigned n)
+act_in_pieces(struct oracle *o, unsigned n)
 {
-	return send_in_two(o, A, n);
+	return send_pieces(o, A, n);
 }
 
 /* ---- 7: two publishers in one turn, and more from the first ---- */
@@ -275,7 +284,8 @@ prepare_two(struct oracle *o)
 {
 	said.n = said2.n = 0;
 	say_publish(o, A, 0, 120, &said);
-	cut = said.n;
+	cut[0] = said.n;
+	cut[1] = 0;
 	say_publish(o, B, 0, 180, &said2);
 	say_publish(o, A, 0, 90, &said);
 }
@@ -285,7 +295,7 @@ act_two(struct oracle *o, unsigned n)
 {
 	if (n == 0)
 		client_send(o, B, said2.p, said2.n);
-	return send_in_two(o, A, n);
+	return send_pieces(o, A, n);
 }
 
 /* ---- 8: as 2, into a new channel, the extension full, so that it is copied into a larger ---- */
@@ -319,7 +329,8 @@ prepare_growth(struct oracle *o)
 	say_subscribe(o, A, 2, &said);
 	say_publish(o, A, 2, 200, &said);
 	say_publish(o, A, 0, 70, &said);
-	cut = said.n - 20;
+	cut[0] = said.n - 20;
+	cut[1] = 0;
 }
 
 /* ---- 9: one message, for faults ---- */
@@ -344,11 +355,11 @@ static const struct scene scenes[] = {
 	{ "a full subscriber", start_full, prepare_full, act_full, NULL, NULL },
 	{ "three messages in one read", start_three, prepare_three, act_once, NULL, finish_three },
 	{ "a client comes and leaves", start_visit, prepare_visit, act_visit, NULL, NULL },
-	{ "pipelined HTTP", start_http, prepare_http, act_in_two, NULL, NULL },
+	{ "pipelined HTTP", start_http, prepare_http, act_in_pieces, NULL, NULL },
 	{ "the ring goes round", start_lapped, prepare_one, act_once, lap, finish_lapped },
-	{ "fragments and an event stream", start_fragments, prepare_fragments, act_in_two, NULL, NULL },
+	{ "fragments and an event stream", start_fragments, prepare_fragments, act_in_pieces, NULL, NULL },
 	{ "two publishers", start_two, prepare_two, act_two, NULL, NULL },
-	{ "a new channel, a larger extension", start_growth, prepare_growth, act_in_two, NULL,
+	{ "a new channel, a larger extension", start_growth, prepare_growth, act_in_pieces, NULL,
 	    finish_three },
 	{ "faults", start_poison, prepare_poison, act_once, NULL, finish_three },
 };

@@ -49,7 +49,7 @@ run_plenumd(const struct server *s, const char *plenumd, int cpu)
 		"log_level=warning",
 	};
 	const char *argv[2 * sizeof fixed / sizeof fixed[0] + 8];
-	char run_dir[96], log[96];
+	char run_dir[128], log[128];
 	struct rlimit no_core = { 0, 0 };
 	cpu_set_t set;
 	size_t n = 0, i;
@@ -142,10 +142,11 @@ int
 server_start(struct server *s, const char *plenumd, int cpu)
 {
 	double until = server_now() + START_MS / 1000.0;
+	const char *tmp = getenv("TMPDIR");
 
 	memset(s, 0, sizeof *s);
 	s->keeper_pidfd = -1;
-	snprintf(s->dir, sizeof s->dir, "/tmp/step_worker.XXXXXX");
+	snprintf(s->dir, sizeof s->dir, "%s/step.XXXXXX", tmp != NULL && strlen(tmp) < 60 ? tmp : "/tmp");
 	if (mkdtemp(s->dir) == NULL)
 		return -1;
 	s->master = fork();

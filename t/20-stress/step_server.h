@@ -12,7 +12,7 @@
 enum { STEP_HISTORY = 64 };	/* events that a channel keeps there, and cells of its ring */
 
 struct server {
-	char dir[64];
+	char dir[96];
 	pid_t master, keeper;
 	int keeper_pidfd;
 	struct region r;

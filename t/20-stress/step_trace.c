@@ -7,6 +7,9 @@
  * line, the records in use, the extensions, blocks, spans and lists that they name, the channels
  * with the cells around their tails. A changed hash is a point, and so is a system call.
  *
+ * No points are calls that only ask, and words that only tell the time: they depend on the clock,
+ * and on whether the worker is an heir, and points would not be found again.
+ *
  * A worker that enters epoll_wait() with a timeout while nothing is ready is at rest: the clients
  * are given a turn before it goes on.
  *
@@ -34,7 +37,7 @@
 #include "shm/slot_layout.h"
 #include "t/20-stress/step_server.h"
 
-enum { CODE_CACHE = 1 << 16, NAMED_BYTES = 64, CELLS_HASHED = 4 };
+enum { CODE_CACHE = 1 << 16, NAMED_BYTES = 64, CELLS_HASHED = 4, CALLS_MAX = 20000 };
 
 /* ---- the region's state ---- */
 
@@ -51,13 +54,33 @@ mix(uint64_t h, const void *p, size_t n)
 	return h;
 }
 
+/* Bytes that are named: so many, or the first of them. */
+static uint64_t
+mix_bytes(uint64_t h, const unsigned char *p, uint64_t n)
+{
+	return mix(h, p, n < NAMED_BYTES ? (size_t)n : NAMED_BYTES);
+}
+
 static uint64_t
 mix_block(const struct region *r, uint64_t h, uint64_t block)
 {
+	const struct block *k;
+
 	if (block == 0 || block > r->caps.blocks)
 		return h;
-	return mix(h, region_block(r, 0, (uint32_t)block - 1),
-	    offsetof(struct block, data) + NAMED_BYTES);
+	k = region_block(r, 0, (uint32_t)block - 1);
+	return mix_bytes(mix(h, k, offsetof(struct block, data)), k->data, word_get(&k->len));
+}
+
+static uint64_t
+mix_assembly(const struct region *r, uint64_t h, uint64_t block)
+{
+	const struct block *k;
+
+	if (block == 0 || block > r->caps.blocks)
+		return h;
+	k = region_block(r, 0, (uint32_t)block - 1);
+	return mix_bytes(mix(h, &k->commit, 16), k->data, commit_len(word_get(&k->commit)));
 }
 
 static const struct span *
@@ -70,12 +93,23 @@ span_at(const struct region *r, uint64_t ref)
 	return (const struct span *)(region_frames(r, 0) + at);
 }
 
+/* Behind what is committed, and of effects that are not valid, there may be anything. */
 static uint64_t
 mix_span(const struct region *r, uint64_t h, uint64_t ref)
 {
 	const struct span *s = span_at(r, ref);
+	uint64_t commit;
 
-	return s == NULL ? h : mix(h, s, sizeof *s + SPAN_EFFECTS * sizeof(struct effect) + NAMED_BYTES);
+	if (s == NULL)
+		return h;
+	commit = word_get(&s->commit);
+	h = mix(h, &s->commit, 8);
+	if (s->kind != SPAN_REPLY)
+		return mix_bytes(mix(h, s, sizeof *s), s->data, commit_len(commit));
+	if (word_get(&s->from) == commit)
+		h = mix(h, s->data, SPAN_EFFECTS * sizeof(struct effect));
+	return mix_bytes(mix(h, &s->from, 8), s->data + SPAN_EFFECTS * sizeof(struct effect),
+	    commit_len(commit));
 }
 
 static uint64_t
@@ -103,14 +137,17 @@ mix_conn(const struct region *r, uint64_t h, const struct conn *c)
 	uint64_t ext = word_get(&c->ext);
 	enum ext_class k = (enum ext_class)(ext >> 28 & 3);
 
-	h = mix(h, c, sizeof *c);
+	/* without what only tells the time: it would make points of its own */
+	h = mix(h, c, offsetof(struct conn, seen));
+	h = mix(h, &c->stream, offsetof(struct conn, deadline) - offsetof(struct conn, stream));
+	h = mix(h, &c->goodbye, sizeof *c - offsetof(struct conn, goodbye));
 	if (ext != 0 && k < EXT_CLASSES && (ext & 0xfffffff) <= r->caps.conns)
 		h = mix(h, region_ext(r, 0, k, (uint32_t)(ext & 0xfffffff) - 1),
 		    ext_subs(k) * sizeof(struct sub));
 	h = mix_plan(r, h, word_get(&c->plan));
 	h = mix_span(r, h, word_get(&c->ctl));
 	h = mix_block(r, h, word_get(&c->part));
-	return mix_block(r, h, word_get(&c->assembly));
+	return mix_assembly(r, h, word_get(&c->assembly));
 }
 
 static uint64_t
@@ -190,6 +227,28 @@ is_ready(struct tracer *t, int epoll_fd)
 	return poll(&p, 1, 0) > 0;
 }
 
+/* Calls that leave everything as it was, at least for a heir, who assumes that he was woken. */
+static bool
+only_asks(long nr)
+{
+	switch (nr) {
+	case SYS_epoll_wait:
+	case SYS_epoll_pwait:
+	case SYS_read:
+	case SYS_getsockopt:
+	case SYS_getsockname:
+	case SYS_ioctl:
+	case SYS_getrandom:
+	case SYS_clock_gettime:
+	case SYS_mmap:
+	case SYS_munmap:
+	case SYS_brk:
+		return true;
+	default:
+		return false;
+	}
+}
+
 /* It has entered a system call: would it wait, with nobody who has anything to tell it? */
 static enum trace
 look_at_call(struct tracer *t)
@@ -197,9 +256,12 @@ look_at_call(struct tracer *t)
 	struct ptrace_syscall_info i;
 
 	t->at_rest = false;
+	t->asks = true;
 	if (ptrace(PTRACE_GET_SYSCALL_INFO, t->pid, sizeof i, &i) <= 0 ||
-	    i.op != PTRACE_SYSCALL_INFO_ENTRY ||
-	    (i.entry.nr != SYS_epoll_wait && i.entry.nr != SYS_epoll_pwait) || i.entry.args[3] == 0)
+	    i.op != PTRACE_SYSCALL_INFO_ENTRY)
+		return TRACE_POINT;
+	t->asks = only_asks((long)i.entry.nr);
+	if ((i.entry.nr != SYS_epoll_wait && i.entry.nr != SYS_epoll_pwait) || i.entry.args[3] == 0)
 		return TRACE_POINT;
 	t->at_rest = !is_ready(t, (int)i.entry.args[0]);
 	while (t->at_rest && t->idle != NULL) {
@@ -228,6 +290,8 @@ through_call(struct tracer *t)
 	if (!resume(t, PTRACE_SYSCALL))
 		return TRACE_DIED;
 	t->at_call = false;
+	if (t->asks)
+		return TRACE_POINT;
 	t->calls++;
 	t->changes = 0;
 	t->hash = state_hash(t->s);
@@ -254,10 +318,11 @@ trace_attach(struct tracer *t, const struct server *s, pid_t pid)
 enum trace
 trace_to_rest(struct tracer *t)
 {
-	enum trace r;
+	enum trace r = TRACE_POINT;
+	unsigned i;
 
 	t->idle = NULL;
-	while ((r = to_call(t)) == TRACE_POINT)
+	for (i = 0; i < CALLS_MAX && (r = to_call(t)) == TRACE_POINT; i++)
 		if (through_call(t) == TRACE_DIED)
 			return TRACE_DIED;
 	return r;
@@ -305,12 +370,13 @@ trace_next(struct tracer *t)
 {
 	enum trace r = TRACE_POINT;
 
-	if (t->at_call)
-		return call(t);
 	for (;;) {
-		if (next_is_call(t))
-			return call(t);
-		if (step(t, &r) || r == TRACE_DIED)
+		uint32_t calls = t->calls;
+
+		if (!t->at_call && !next_is_call(t)) {
+			if (step(t, &r) || r == TRACE_DIED)
+				return r;
+		} else if ((r = call(t)) != TRACE_POINT || t->calls != calls)
 			return r;
 	}
 }
@@ -323,9 +389,12 @@ trace_to(struct tracer *t, struct point p)
 	while (t->calls < p.calls)
 		if ((r = call(t)) != TRACE_POINT)
 			return r;
-	while (t->changes < p.changes && !next_is_call(t)) {
-		step(t, &r);
-		if (r == TRACE_DIED)
+	while (t->calls == p.calls && t->changes < p.changes) {
+		if (t->at_call || next_is_call(t))
+			r = call(t);
+		else
+			step(t, &r);
+		if (r != TRACE_POINT)
 			return r;
 	}
 	return TRACE_POINT;

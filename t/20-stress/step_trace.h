@@ -11,7 +11,7 @@
 struct server;
 
 /*
- * A point: the worker has made `calls` system calls since the turn began, and since the last of
+ * A point: the worker has made `calls` system calls that do something since the turn began, and since the last of
  * them the region has changed `changes` times. Private memory dies with the worker, so instructions
  * between two points are the same death.
  */
@@ -33,6 +33,7 @@ struct tracer {
 	pid_t pid;
 	int base;			/* our descriptor for its epoll set, or -1 */
 	bool at_call;			/* stands before a system call that it has entered */
+	bool asks;			/* that call changes nothing */
 	bool at_rest;			/* that call would wait */
 	uint32_t calls, changes;
 	uint64_t hash;
@@ -45,7 +46,7 @@ struct tracer {
 /* Attaches to a process that runs. 0, or -1 with errno. */
 int trace_attach(struct tracer *t, const struct server *s, pid_t pid);
 
-/* Runs it until it would wait for events. */
+/* Runs it until it would wait for events: TRACE_OVER. TRACE_POINT: it never does. */
 enum trace trace_to_rest(struct tracer *t);
 
 /* Counting begins here; idle(arg) is called whenever the worker would wait. */

@@ -1,7 +1,8 @@
 /*
  * A worker of plenumd is killed at every point that matters, and its clients notice nothing:
  *
- *	step_worker SCENARIO|all [EVERY [FROM]] [--double N] [--seconds S] [--fault K]
+ *	step_worker SCENARIO|all [EVERY [FROM]] [--double N] [--seconds S] [--first]
+ *		[--fault K]
  *
  * plenumd ($PLENUMD) runs as always, with its keeper. A scenario is a turn of its clients. The first
  * time the worker is stepped through it, and each instruction that changes the region, and each
@@ -14,6 +15,7 @@
  *	EVERY, FROM	every n-th point, beginning at one (default 1, 0)
  *	--double N	the heir dies, too, behind every n-th point of its own first turn
  *	--seconds S	stop a scenario after so long; the points tried lie evenly
+ *	--first		the first violation ends it
  *	--fault K	SIGSEGV instead, twice while the same message is in hand, behind point K of the
  *			last scenario: its sender is closed with 1011, and nobody else notices
  *
@@ -50,7 +52,8 @@ static struct options {
 	unsigned every, from, heirs;
 	double seconds;			/* per scenario, 0: no limit */
 	int fault;			/* -1: none */
-} opt = { .every = 1, .fault = -1 };
+	unsigned violations;		/* enough */
+} opt = { .every = 1, .fault = -1, .violations = VIOLATIONS_MAX };
 
 static struct server server;
 static struct oracle oracle;
@@ -58,10 +61,11 @@ static struct tracer tracer;
 static const struct scene *scene;
 static const char *plenumd;
 static int cpu;
+static pid_t dead;			/* the last one that was killed */
 
 static struct {
 	unsigned long turns, kills, missed, heirs, poisoned, wrong[WRONG_COUNT], violations;
-	uint64_t adopted, taken, void_;	/* of servers that have ended */
+	uint64_t adopted, taken, void_, cuts;	/* of servers that have ended */
 } count;
 
 /* ---- the server, and the clients that stay ---- */
@@ -75,6 +79,7 @@ collect(void)
 	count.taken += stat_get(s, STAT_DOUBTS_TAKEN);
 	count.void_ += stat_get(s, STAT_DOUBTS_VOID);
 	count.poisoned += stat_get(s, STAT_POISONED);
+	count.cuts += stat_get(s, STAT_CUTS);
 }
 
 static void
@@ -132,7 +137,7 @@ begin(void)
 	enum trace r;
 
 	scene->prepare(&oracle);
-	if (oracle.why[0] != '\0' || !server_wait_idle(&server, 0, IDLE_MS)) {
+	if (oracle.why[0] != '\0' || !server_wait_idle(&server, dead, IDLE_MS)) {
 		went_wrong(&oracle, WRONG_OTHER, "no worker serves");
 		return false;
 	}
@@ -145,9 +150,13 @@ begin(void)
 	moves.acts = 0;
 	moves.until = server_now() + 3;
 	trace_begin(&tracer, move, NULL);
-	if (r == TRACE_DIED)
-		went_wrong(&oracle, WRONG_OTHER, "the worker died of itself");
-	return r != TRACE_DIED;
+	if (r == TRACE_OVER)
+		return true;
+	went_wrong(&oracle, WRONG_OTHER, "the worker %s", r == TRACE_DIED ? "died of itself" :
+	    "never rests");
+	if (r == TRACE_POINT)
+		trace_detach(&tracer);
+	return false;
 }
 
 static void
@@ -155,13 +164,14 @@ died(const char *who)
 {
 	went_wrong(&oracle, WRONG_OTHER, "%s died of itself, status %x, in call %u, change %u", who,
 	    (unsigned)tracer.status, tracer.calls, tracer.changes);
+	dead = tracer.pid;
 	if (WIFSTOPPED(tracer.status))
 		trace_kill(&tracer, false);
 }
 
 /* What is left of the clients' moves, with a worker that is not traced; then everything is there. */
 static void
-end(pid_t dead, bool at_once)
+end(bool at_once)
 {
 	moves.until = server_now() + 3;
 	if (!at_once)
@@ -190,7 +200,7 @@ record(struct points *out)
 		died("the worker");
 	else
 		trace_detach(&tracer);
-	end(0, true);
+	end(true);
 }
 
 /* Up to the point; false: the turn was over before, and has been ended. */
@@ -209,18 +219,16 @@ go_to(struct point p)
 	else
 		trace_detach(&tracer);
 	count.missed++;
-	end(0, true);
+	end(true);
 	return false;
 }
 
 static void
 die_at(struct point p, bool at_once)
 {
-	pid_t pid;
-
 	if (!go_to(p))
 		return;
-	pid = tracer.pid;
+	dead = tracer.pid;
 	if (scene->orphaned != NULL) {
 		kill(server.keeper, SIGSTOP);
 		trace_kill(&tracer, false);
@@ -229,7 +237,7 @@ die_at(struct point p, bool at_once)
 	} else
 		trace_kill(&tracer, false);
 	count.kills++;
-	end(pid, at_once);
+	end(at_once);
 }
 
 /* ---- deaths of heirs ---- */
@@ -239,6 +247,7 @@ go_to_heir(struct point p)
 {
 	if (!go_to(p))
 		return false;
+	dead = tracer.pid;
 	if (trace_kill(&tracer, true) != 0) {
 		went_wrong(&oracle, WRONG_OTHER, "the keeper cannot be traced: %s", strerror(errno));
 		return false;
@@ -261,28 +270,27 @@ record_heir(struct point p, struct points *out)
 		died("the heir");
 	else
 		trace_detach(&tracer);
-	end(0, true);
+	end(true);
 }
 
 static void
 die_twice(struct point p, struct point heir)
 {
-	pid_t pid;
 	enum trace r;
 
 	if (!go_to_heir(p))
 		return;
 	r = trace_to(&tracer, heir);
-	pid = tracer.pid;
 	if (r == TRACE_DIED)
 		died("the heir");
 	else if (r == TRACE_OVER)
 		trace_detach(&tracer);
 	else {
+		dead = tracer.pid;
 		trace_kill(&tracer, false);
 		count.heirs++;
 	}
-	end(r == TRACE_POINT ? pid : 0, r != TRACE_POINT);
+	end(r != TRACE_POINT);
 }
 
 /* ---- faults ---- */
@@ -292,26 +300,26 @@ static void
 fault_at(struct point p, unsigned n)
 {
 	enum trace r;
-	pid_t pid;
 
 	if (!go_to(p))
 		return;
+	dead = tracer.pid;
 	if (trace_fault(&tracer, SIGSEGV, true) != 0) {
 		went_wrong(&oracle, WRONG_OTHER, "the keeper cannot be traced: %s", strerror(errno));
 		return;
 	}
 	count.kills++;
 	r = trace_until(&tracer, &server.slot->suspect_count, 1, n);
-	pid = tracer.pid;
 	if (r == TRACE_DIED)
 		died("the heir");
 	else if (r == TRACE_OVER)
 		trace_detach(&tracer);
 	else {
+		dead = tracer.pid;
 		trace_fault(&tracer, SIGSEGV, false);
 		count.heirs++;
 	}
-	end(r == TRACE_POINT ? pid : 0, r != TRACE_POINT);
+	end(r != TRACE_POINT);
 }
 
 /* ---- scenarios ---- */
@@ -356,7 +364,7 @@ double_deaths(struct point p, unsigned k, double until)
 	record_heir(p, &heir);
 	if (!judge(k, -1))
 		return;
-	for (j = 0; j < heir.n && count.violations < VIOLATIONS_MAX && server_now() < until;
+	for (j = 0; j < heir.n && count.violations < opt.violations && server_now() < until;
 	    j += opt.heirs) {
 		die_twice(p, heir.p[j]);
 		judge(k, (int)j);
@@ -368,7 +376,7 @@ faults(const struct points *points, double until)
 {
 	unsigned i, k;
 
-	for (i = 0; i < points->n && count.violations < VIOLATIONS_MAX && server_now() < until; i++) {
+	for (i = 0; i < points->n && count.violations < opt.violations && server_now() < until; i++) {
 		k = opt.fault >= 0 ? (unsigned)opt.fault : spread(i, points->n);
 		if (k >= points->n)
 			break;
@@ -388,7 +396,7 @@ kills(const struct points *points, double until)
 {
 	unsigned n = points->n > opt.from ? (points->n - opt.from + opt.every - 1) / opt.every : 0, i, k;
 
-	for (i = 0; i < n && count.violations < VIOLATIONS_MAX && server_now() < until; i++) {
+	for (i = 0; i < n && count.violations < opt.violations && server_now() < until; i++) {
 		k = opt.from + opt.every * (opt.seconds > 0 ? spread(i, n) : i);
 		if (opt.heirs > 0)
 			double_deaths(points->p[k], k, until);
@@ -406,10 +414,10 @@ report(unsigned number, const struct points *points, double seconds)
 
 	collect();
 	printf("step_worker: %u %s: %u points, %lu kills, %lu of heirs, %lu too late, adopted %llu, "
-	    "doubts %llu taken %llu void, %lu poisoned, %.1f s: %lu violations", number, scene->name,
+	    "doubts %llu taken %llu void, cuts %llu, poisoned %lu, %.1f s: %lu violations", number, scene->name,
 	    points->n, count.kills, count.heirs, count.missed, (unsigned long long)count.adopted,
-	    (unsigned long long)count.taken, (unsigned long long)count.void_, count.poisoned, seconds,
-	    count.violations);
+	    (unsigned long long)count.taken, (unsigned long long)count.void_,
+	    (unsigned long long)count.cuts, count.poisoned, seconds, count.violations);
 	for (i = 0; i < WRONG_COUNT; i++)
 		if (count.wrong[i] > 0)
 			printf(" %s %lu", wrong_name((enum wrong)i), count.wrong[i]);
@@ -446,7 +454,7 @@ static void
 usage(void)
 {
 	fprintf(stderr, "usage: step_worker SCENARIO|all [EVERY [FROM]] [--double N] [--seconds S] "
-	    "[--fault K]\n");
+	    "[--first] [--fault K]\n");
 	exit(2);
 }
 
@@ -457,6 +465,10 @@ parse(int argc, char **argv)
 	int i;
 
 	for (i = 1; i < argc; i++) {
+		if (strcmp(argv[i], "--first") == 0) {
+			opt.violations = 1;
+			continue;
+		}
 		if (argv[i][0] == '-' && i + 1 == argc)
 			usage();
 		if (strcmp(argv[i], "--double") == 0)
