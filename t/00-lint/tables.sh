@@ -90,8 +90,8 @@ close_codes_documented() {
 }
 
 message_types_documented() {
-	sed -n '/^} types\[\] = {/,/^};/s/^[[:blank:]]{ "\([a-z]*\)", on_.*/\1/p' worker/channels.c \
-	    >"$tmp/types"
+	sed -n '/^} types\[\] = {/,/^};/s/^[[:blank:]]{ "\([a-z]*\)", on_.*/\1/p' \
+	    worker/channels.c >"$tmp/types"
 	[ -s "$tmp/types" ] || echo "worker/channels.c: no types"
 	while read -r type; do
 		grep -q "\"type\":\"$type\"" doc/channels.md || miss channels.md "$type"

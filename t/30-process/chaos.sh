@@ -50,7 +50,7 @@ crowd_with_deaths() {
 	return "$status"
 }
 
-start -D workers=4 -D message_rate=10000
+start -D workers=4 -D message_rate=65535
 before=$(tables)
 check "clients of killed and renewed workers notice nothing" crowd_with_deaths \
 	--subscribers 200 --channels 2 --ws-publishers 4 --http-publishers 4 --rate 600 \
