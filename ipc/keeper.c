@@ -137,7 +137,8 @@ back_off(enum slot_death d)
 		backoff_ms = BACKOFF_MAX_MS;
 	log_error("worker keeps failing, the next start waits ms=%u", backoff_ms);
 	word_set(&slot->backoff_until, now + backoff_ms);
-	for (waited = 0; waited < backoff_ms && word32_get(&slot->order) != ORDER_STOP; waited += 50)
+	for (waited = 0; waited < backoff_ms && word32_get(&slot->order) != ORDER_STOP;
+	     waited += 50)
 		sleep_ms(50);
 	word_set(&slot->backoff_until, 0);
 }
@@ -157,8 +158,8 @@ bury(struct heritage *h, struct writer *w, pid_t pid, int status)
 	if (d == DEATH_RENEWED)
 		log_info("worker ended as planned slot=%u pid=%d", w->index, pid);
 	else
-		log_notice("worker died, an heir follows slot=%u pid=%d reason=%s signal=%d", w->index, pid,
-		    slot_death_name(d), sig);
+		log_notice("worker died, an heir follows slot=%u pid=%d reason=%s signal=%d",
+		    w->index, pid, slot_death_name(d), sig);
 	wake_flush(w);
 	back_off(d);
 }
@@ -208,7 +209,10 @@ keeper_run(struct heritage *h)
 		h->fresh = !h->keeper;
 		while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
 			;
-		/* the worker is gone: its log ring and eventfd are ours to use until the heir starts */
+		/*
+		 * the worker is gone: its log ring and eventfd are ours to use until the heir
+		 * starts
+		 */
 		writer_open(&w, &h->region, h->slot);
 		region_settings_get(&h->region, &s);
 		log_open(&w, (enum settings_log_level)s.log_level);

@@ -53,8 +53,9 @@ put(enum settings_log_level level, const char *fmt, va_list ap)
 		return;
 	}
 	clock_gettime(CLOCK_REALTIME, &t);
-	if (logring_put(ring->r, ring->index, (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000,
-	    (uint32_t)getpid(), level, line, (size_t)n) != 0)
+	if (logring_put(ring->r, ring->index,
+		(uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000, (uint32_t)getpid(),
+		level, line, (size_t)n) != 0)
 		stat_add(&ring->slot->stats, STAT_LOG_LOST, 1);
 	else
 		stat_add(&ring->slot->stats, STAT_LOG_LINES, 1);

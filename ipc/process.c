@@ -138,7 +138,8 @@ process_close_others(int *keep, size_t n)
 void
 process_signals(void)
 {
-	static const int ignored[] = { SIGHUP, SIGINT, SIGTERM, SIGQUIT, SIGUSR1, SIGUSR2, SIGPIPE };
+	static const int ignored[] = { SIGHUP, SIGINT, SIGTERM, SIGQUIT, SIGUSR1, SIGUSR2,
+		SIGPIPE };
 	sigset_t none;
 	size_t i;
 	int s;

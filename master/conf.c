@@ -251,7 +251,8 @@ take_setting(struct loader *ld, const struct place *at, const char *name, const 
 	before = &ld->places[st - table];
 	if (at->kind == PLACE_FILE && before->kind == PLACE_FILE) {
 		snprintf(where, sizeof(where), "%s:%u", before->text, before->line);
-		return fail_at(ld, at, name, "given twice, allowed is once; the first is %s", where);
+		return fail_at(
+		    ld, at, name, "given twice, allowed is once; the first is %s", where);
 	}
 	if (settings_set_field(ld->base, st, value, err, sizeof(err)) == -1)
 		return fail_at(ld, at, name, "%s", err);

@@ -117,8 +117,8 @@ confhelp_mdoc(FILE *f)
 		if (i == SETTING_SECTION_MAIN)
 			fputs(".Ss Main section\n", f);
 		else
-			fprintf(f, ".Ss The sections [%s %s] and their settings\n", setting_section_names[i],
-			    section_help[i].arg);
+			fprintf(f, ".Ss The sections [%s %s] and their settings\n",
+			    setting_section_names[i], section_help[i].arg);
 		mdoc_text(f, section_help[i].help);
 		fputs(".\n.Bl -tag -width Ds\n", f);
 		table = settings_section_table((enum setting_section)i, &n);

@@ -324,7 +324,8 @@ static void
 say_hello(const struct master *m)
 {
 	log_notice("plenumd %s starts pid=%d workers=%u connections_per_worker=%u run_dir=%s "
-	    "keeper=%s", m->h.version, (int)getpid(), m->h.region.caps.workers, m->capacity.connections,
+		   "keeper=%s",
+	    m->h.version, (int)getpid(), m->h.region.caps.workers, m->capacity.connections,
 	    m->run_dir, m->h.keeper ? "yes" : "no");
 	if (m->capacity.asked > m->capacity.connections)
 		log_warning("max_connections is more than the descriptors allow asked=%u "

@@ -184,7 +184,8 @@ is_lapped(const struct region *r, unsigned writer, uint64_t pos)
 {
 	const struct slot *s = region_slot(r, writer);
 	/* acquire: pairs with reserve(); behind the loads of the record */
-	uint64_t reserved = atomic_load_explicit((word64 *)&s->arena_reserved, memory_order_acquire);
+	uint64_t reserved =
+	    atomic_load_explicit((word64 *)&s->arena_reserved, memory_order_acquire);
 
 	/* 0 is not yet reserved, and wraps */
 	return ((reserved - pos) & CELL_POS_MASK) - 1 >= r->caps.arena;

@@ -109,8 +109,8 @@ channel_find(const struct region *r, const char *name, size_t n, uint32_t *chan)
 	uint32_t hash = hash_name(r, name, n);
 
 	/* acquire: pairs with the CAS into the bucket */
-	return search(r, atomic_load_explicit(bucket_of(r, hash), memory_order_acquire), hash, name, n,
-	    chan);
+	return search(
+	    r, atomic_load_explicit(bucket_of(r, hash), memory_order_acquire), hash, name, n, chan);
 }
 
 /* A free record, claimed. Each writer begins at a place of its own. */
@@ -118,14 +118,16 @@ static int
 claim(struct writer *w, uint32_t *chan)
 {
 	uint32_t n = w->r->caps.channels, i, at;
-	uint32_t start = (uint32_t)((uint64_t)(w->index % WORKERS_MAX) * n / w->r->caps.workers) % n;
+	uint32_t start =
+	    (uint32_t)((uint64_t)(w->index % WORKERS_MAX) * n / w->r->caps.workers) % n;
 
 	for (i = 0; i < n; i++) {
 		uint64_t free_word = CHANNEL_FREE;
 
 		at = (start + i) % n;
 		/* relaxed: the CAS decides */
-		if (atomic_load_explicit(&w->r->channels[at].claim, memory_order_relaxed) != CHANNEL_FREE)
+		if (atomic_load_explicit(&w->r->channels[at].claim, memory_order_relaxed) !=
+		    CHANNEL_FREE)
 			continue;
 		word_set(&w->slot->claiming, (uint64_t)at + 1);
 		/* acquire: pairs with channel_recycle() */
@@ -265,7 +267,8 @@ channel_tail(const struct region *r, uint32_t chan)
 
 	for (;;) {
 		cell = cell_at(r, chan, t + 1);
-		if (cell == 0 || cell_tag(cell) != ((t + 1) & 0xffff) || cell_writer(cell) == WRITER_CLOSED)
+		if (cell == 0 || cell_tag(cell) != ((t + 1) & 0xffff) ||
+		    cell_writer(cell) == WRITER_CLOSED)
 			return t;
 		if (atomic_compare_exchange_strong(&c->tail, &t, t + 1))
 			t++;
@@ -277,7 +280,8 @@ channel_is_closed(const struct region *r, uint32_t chan)
 {
 	uint64_t t = channel_tail(r, chan), cell = cell_at(r, chan, t + 1);
 
-	return cell != 0 && cell_tag(cell) == ((t + 1) & 0xffff) && cell_writer(cell) == WRITER_CLOSED;
+	return cell != 0 && cell_tag(cell) == ((t + 1) & 0xffff) &&
+	    cell_writer(cell) == WRITER_CLOSED;
 }
 
 bool

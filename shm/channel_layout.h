@@ -4,10 +4,10 @@
  *   bucket[hash] -> channel.next -> channel.next -> 0       numbers + 1, 0 ends
  *
  *   channel, 256 bytes
- *   0        8        16       24    28   32       40   44   48   52   56  57    58      64       72
- *   +--------+--------+--------+-----+----+--------+----+----+----+----+---+-----+-------+--------+-
- *   |tail    |interest|claim   |next |hash|epoch   |mask|hist|gen |-   |len|slow |-      |created |name
- *   +--------+--------+--------+-----+----+--------+----+----+----+----+---+-----+-------+--------+-
+ *   0        8        16       24    28   32       40   44   48   52   56  57    58  64       72
+ *   +--------+--------+--------+-----+----+--------+----+----+----+----+---+-----+---+--------+----
+ *   |tail    |interest|claim   |next |hash|epoch   |mask|hist|gen |-   |len|slow |-  |created |name
+ *   +--------+--------+--------+-----+----+--------+----+----+----+----+---+-----+---+--------+----
  *
  *   cell, 64 bits:  tag 16 (low bits of seq) | writer 6 | place 42 (arena position / 32, mod 2^42)
  *
@@ -110,7 +110,8 @@ enum { CELL_UNIT = 32 };
 static inline uint64_t
 cell_make(uint64_t seq, unsigned writer, uint64_t pos)
 {
-	return (seq & 0xffff) << 48 | (uint64_t)writer << 42 | ((pos / CELL_UNIT) & CELL_PLACE_MASK);
+	return (seq & 0xffff) << 48 | (uint64_t)writer << 42 |
+	    ((pos / CELL_UNIT) & CELL_PLACE_MASK);
 }
 
 static inline unsigned

@@ -2,9 +2,9 @@
  * An event, as it lies in the arena of the writer that published it.
  *
  *   0        8        16       24       32       40     44     48     52    54 55 56    60     64
- *   +--------+--------+--------+--------+--------+------+------+------+-----+--+--+-----+------+----
- *   |seq     |time    |key     |cookie  |in_off  |chan  |len   |conn  |index|k |f |host |aux   |data
- *   +--------+--------+--------+--------+--------+------+------+------+-----+--+--+-----+------+----
+ *   +--------+--------+--------+--------+--------+------+------+------+-----+--+--+-----+------+---
+ *   |seq     |time    |key     |cookie  |in_off  |chan  |len   |conn  |index|k |f |host |aux   |dat
+ *   +--------+--------+--------+--------+--------+------+------+------+-----+--+--+-----+------+---
  *
  * Records begin at multiples of EVENT_ALIGN and never straddle the arena's end; what is left over
  * there, or was reserved by a writer that died before it had filled it, is a record of kind

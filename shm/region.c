@@ -284,8 +284,8 @@ region_print(FILE *f, const struct region_caps *c)
 	print_row(f, "connection records (max_connections)", sizeof(struct conn),
 	    (uint64_t)c->conns * c->workers);
 	for (e = 0; e < EXT_CLASSES; e++)
-		print_row(f, "subscriptions beyond the first, by class", ext_subs(e) * sizeof(struct sub),
-		    (uint64_t)c->conns * c->workers);
+		print_row(f, "subscriptions beyond the first, by class",
+		    ext_subs(e) * sizeof(struct sub), (uint64_t)c->conns * c->workers);
 	print_row(f, "blocks (blocks)", sizeof(struct block), (uint64_t)c->blocks * c->workers);
 	print_row(f, "frame arena per worker (frame_arena)", c->frame_arena, c->workers);
 	fprintf(f, "  in all, at most %.1f M; layout %016llx\n", (double)m.size / 1048576,

@@ -440,8 +440,8 @@ settings_format_range(const struct setting *st, char *out, size_t n)
 	if (st->kind == SETTING_ENUM)
 		return put_words(st, out, n);
 	if (is_text(st))
-		return put(out, n, "%s%" PRIu64 " bytes%s", st->min > 0 ? "1 to " : "up to ", st->max,
-		    st->kind == SETTING_LIST ? " of words separated by blanks" : "");
+		return put(out, n, "%s%" PRIu64 " bytes%s", st->min > 0 ? "1 to " : "up to ",
+		    st->max, st->kind == SETTING_LIST ? " of words separated by blanks" : "");
 	put_value(st, st->min, lo, sizeof(lo));
 	put_value(st, st->max, hi, sizeof(hi));
 	return put(out, n, "%s%s to %s", st->kind == SETTING_AUTO ? "auto or " : "",

@@ -21,7 +21,7 @@
 #define SETTINGS_LISTEN_MAX	16	/* [listen NAME] sections */
 #define SETTINGS_CHANNEL_MAX	64	/* [channel PATTERN] sections */
 #define SETTINGS_NAME_MAX	32	/* bytes of a listener's name, with its NUL */
-#define SETTINGS_PATTERN_MAX	(CHANNEL_NAME_MAX + 4) /* bytes of a channel pattern, with its NUL */
+#define SETTINGS_PATTERN_MAX	(CHANNEL_NAME_MAX + 4) /* bytes of a pattern, with its NUL */
 #define SETTINGS_TEXT_MAX	1100	/* a buffer of this size holds every formatted value */
 
 #define SETTINGS_K		1024ULL
@@ -259,7 +259,8 @@ enum settings_service {
 	X(address, LIST, 256, "", 1, 255, RESTART, HERE, NULL, \
 	    "addresses of this listener, written as in listen") \
 	X(services, LIST, 256, "all", 1, 255, RESTART, HERE, NULL, \
-	    "what it serves: all, or words of channels collab rfq feed api health metrics console " \
+	    "what it serves: all, or words of channels collab rfq feed api health metrics " \
+	    "console " \
 	    "echo routes")
 
 /* [channel PATTERN], the same columns. */
@@ -342,7 +343,8 @@ extern const struct setting settings_channel_table[];
 extern const size_t settings_channel_count;
 
 extern const char *const setting_kind_names[SETTING_KIND_COUNT];
-extern const char *const setting_section_names[SETTING_SECTION_COUNT];	/* "", "listen", "channel" */
+/* "", "listen", "channel" */
+extern const char *const setting_section_names[SETTING_SECTION_COUNT];
 extern const char *const settings_service_names[SETTINGS_SERVICE_COUNT];
 extern const char *const settings_log_level_names[SETTINGS_LOG_LEVEL_COUNT];
 extern const char *const settings_log_format_names[SETTINGS_LOG_FORMAT_COUNT];

@@ -23,10 +23,10 @@
 	X(RECEIVED_BYTES, "plenum_received_bytes_total", "bytes read") \
 	X(MESSAGES, "plenum_messages_total", "messages and requests processed") \
 	X(GAPS, "plenum_gaps_total", "gap notices framed") \
-	X(GAP_EVENTS, "plenum_gap_events_total", "events that subscribers were told to have missed") \
+	X(GAP_EVENTS, "plenum_gap_events_total", "events told to subscribers as missed") \
 	X(CUTS, "plenum_partial_writes_total", "writes that cut a frame") \
 	X(BLOCKS_EMPTY, "plenum_blocks_exhausted_total", "connections closed for want of a block") \
-	X(CHANNELS_FULL, "plenum_channels_full_total", "channels refused because the table was full") \
+	X(CHANNELS_FULL, "plenum_channels_full_total", "channels refused by a full table") \
 	X(CHANNELS_MADE, "plenum_channels_created_total", "channels created") \
 	X(CHANNELS_RETIRED, "plenum_channels_retired_total", "idle channels retired") \
 	X(ARENA_MOVED, "plenum_arena_moved_total", "events moved forward to keep them") \

@@ -248,8 +248,9 @@ begin_stream(struct http *h, uint32_t chan, uint64_t first, uint64_t last, bool 
 	message_effect(h->m, EFFECT_STREAM_FIRST, 0, first);
 	message_effect(h->m, EFFECT_STREAM_NEXT, 0, first);
 	message_effect(h->m, EFFECT_STREAM_LAST, 0, last);
-	message_effect(h->m, EFFECT_STREAM, 0, stream_word(STREAM_HISTORY, h->w->r->channels[chan].gen,
-	    chan) | (chunked ? STREAM_CHUNKED : 0) | (whole ? 0 : STREAM_TRUNCATED));
+	message_effect(h->m, EFFECT_STREAM, 0,
+	    stream_word(STREAM_HISTORY, h->w->r->channels[chan].gen, chan) |
+		(chunked ? STREAM_CHUNKED : 0) | (whole ? 0 : STREAM_TRUNCATED));
 }
 
 static void
@@ -263,7 +264,8 @@ put_history_head(struct http *h, uint32_t chan, uint64_t tail)
 
 	if (!chunked)
 		h->close = true;	/* the end of the body is the end of the connection */
-	http_answer_head(h, 200, "application/json", chunked ? "Transfer-Encoding: chunked\r\n" : "");
+	http_answer_head(
+	    h, 200, "application/json", chunked ? "Transfer-Encoding: chunked\r\n" : "");
 	if (h->rq->method == HTTP_VERB_HEAD)
 		return;
 	if (chunked)
@@ -395,9 +397,10 @@ sse_event(unsigned char *out, const struct frame_context *x, const struct event_
 static size_t
 sse_gap(unsigned char *out, const struct frame_context *x, uint64_t from, uint64_t to)
 {
-	return (size_t)snprintf((char *)out, 200, "event: gap\nid: %016" PRIx64 ":%" PRIu64
-	    "\ndata: {\"epoch\":\"%016" PRIx64 "\",\"seq\":%" PRIu64 "}\n\n", x->epoch, to, x->epoch,
-	    to);
+	return (size_t)snprintf((char *)out, 200,
+	    "event: gap\nid: %016" PRIx64 ":%" PRIu64 "\ndata: {\"epoch\":\"%016" PRIx64
+	    "\",\"seq\":%" PRIu64 "}\n\n",
+	    x->epoch, to, x->epoch, to);
 }
 
 static void

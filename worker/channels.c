@@ -83,7 +83,8 @@ id_of(const struct request *q, char *out, size_t cap)
 	const struct json_member *id = &q->member[ID];
 
 	out[0] = '\0';
-	if (id->seen && (id->v.type == JSON_STRING || id->v.type == JSON_NUMBER) && id->v.n <= ID_MAX)
+	if (id->seen && (id->v.type == JSON_STRING || id->v.type == JSON_NUMBER) &&
+	    id->v.n <= ID_MAX)
 		snprintf(out, cap, "\"id\":%.*s,", (int)id->v.n, id->v.p);
 	return out;
 }
@@ -185,13 +186,15 @@ on_subscribe(struct request *q)
 	if (sub < 0) {
 		if (w->views[chan] == NULL)
 			channel_leave(&w->pub, chan);
-		say_error(q, ERROR_FULL, "this connection has as many subscriptions as it may have");
+		say_error(
+		    q, ERROR_FULL, "this connection has as many subscriptions as it may have");
 		return;
 	}
 	recovered = since == 1 && epoch == w->r->channels[chan].epoch &&
 	    channel_covers(w->r, chan, seq, tail);
 	say_subscribed(q, chan, tail, since, recovered);
-	message_effect(q->m, EFFECT_CURSOR, (uint32_t)sub, cursor_make(chan, recovered ? seq : tail));
+	message_effect(
+	    q->m, EFFECT_CURSOR, (uint32_t)sub, cursor_make(chan, recovered ? seq : tail));
 	message_effect(q->m, EFFECT_INFO, (uint32_t)sub, 0);
 }
 
@@ -210,7 +213,8 @@ on_unsubscribe(struct request *q)
 		say_error(q, ERROR_NOT_SUBSCRIBED, "there is no such subscription");
 		return;
 	}
-	say(q->m, "{\"type\":\"unsubscribed\",\"channel\":\"%.*s\"}", (int)q->channel_len, q->channel);
+	say(q->m, "{\"type\":\"unsubscribed\",\"channel\":\"%.*s\"}", (int)q->channel_len,
+	    q->channel);
 	message_effect(q->m, EFFECT_CURSOR, (uint32_t)sub, 0);
 }
 
@@ -303,7 +307,8 @@ run(struct request *q)
 	}
 	n = json_string_decode(&q->member[TYPE].v, type, sizeof type - 1);
 	for (i = 0; n > 0 && i < sizeof types / sizeof types[0]; i++)
-		if ((size_t)n == strlen(types[i].type) && memcmp(type, types[i].type, (size_t)n) == 0) {
+		if ((size_t)n == strlen(types[i].type) &&
+		    memcmp(type, types[i].type, (size_t)n) == 0) {
 			types[i].run(q);
 			return;
 		}
@@ -316,8 +321,9 @@ channels_message(struct message *m, unsigned opcode, const unsigned char *p, siz
 	struct request q = {
 		.m = m,
 		.member = { { .name = "type" }, { .name = "channel" }, { .name = "data" },
-		    { .name = "id" }, { .name = "echo" }, { .name = "since" }, { .name = "presence" },
-		    { .name = "user" }, { .name = "name" }, { .name = NULL } },
+		    { .name = "id" }, { .name = "echo" }, { .name = "since" },
+		    { .name = "presence" }, { .name = "user" }, { .name = "name" },
+		    { .name = NULL } },
 	};
 	enum json_why why;
 	bool good;
@@ -369,9 +375,10 @@ static size_t
 gap_frame(unsigned char *out, const struct frame_context *x, uint64_t from, uint64_t to)
 {
 	char text[CHANNEL_NAME_MAX + 160];
-	int n = snprintf(text, sizeof text, "{\"type\":\"gap\",\"channel\":\"%.*s\",\"from\":%" PRIu64
-	    ",\"to\":%" PRIu64 ",\"epoch\":\"%016" PRIx64 "\"}", (int)x->name_len, x->name, from, to,
-	    x->epoch);
+	int n = snprintf(text, sizeof text,
+	    "{\"type\":\"gap\",\"channel\":\"%.*s\",\"from\":%" PRIu64 ",\"to\":%" PRIu64
+	    ",\"epoch\":\"%016" PRIx64 "\"}",
+	    (int)x->name_len, x->name, from, to, x->epoch);
 	size_t k = ws_frame_head(out, WS_TEXT, true, false, (uint64_t)n);
 
 	memcpy(out + k, text, (size_t)n);

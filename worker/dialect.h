@@ -32,7 +32,8 @@ struct dialect {
 	    const struct event_head *h, const unsigned char *data);
 
 	/* Frames the notice that the events from..to are missing. */
-	size_t (*gap)(unsigned char *out, const struct frame_context *x, uint64_t from, uint64_t to);
+	size_t (*gap)(
+	    unsigned char *out, const struct frame_context *x, uint64_t from, uint64_t to);
 
 	/* Says something on a silent line, so that both sides know that it lives. */
 	void (*ping)(struct message *m);

@@ -22,7 +22,8 @@ say_goodbye(struct worker *w, uint32_t ci)
 
 	/* a reply that is queued leaves first: its span takes no more */
 	if (conn_life(c) != CONN_OPEN || conn_has(c, CONN_CLOSE | CONN_LINGER | CONN_BLOCKED) ||
-	    word_get(&c->ctl) != 0 || word_get(&c->plan) != 0 || word_get(&c->wait) != 0 || word_get(&c->stream) != 0)
+	    word_get(&c->ctl) != 0 || word_get(&c->plan) != 0 || word_get(&c->wait) != 0 ||
+	    word_get(&c->stream) != 0)
 		return;
 	if (d->goodbye == NULL) {		/* HTTP: idle ones only */
 		if (word_get(&c->part) == 0 && conn_has(c, CONN_USED))

@@ -1,11 +1,11 @@
 /*
- * Spans of events: all events of a channel behind a place, framed side by side, once per dialect and
- * turn for everybody who stands at that place.
+ * Spans of events: all events of a channel behind a place, framed side by side, once per dialect
+ * and turn for everybody who stands at that place.
  *
- * The frames of a span are dense: frame i carries seq from + 1 + i, and `to` is the place behind the
- * last, so that output_settle() can place a cut without knowing the dialect. Hence a span ends where
- * an event is not for this connection (it is then passed over by `to`), and a gap is a span of one
- * frame of its own.
+ * The frames of a span are dense: frame i carries seq from + 1 + i, and `to` is the place behind
+ * the last, so that output_settle() can place a cut without knowing the dialect. Hence a span ends
+ * where an event is not for this connection (it is then passed over by `to`), and a gap is a span
+ * of one frame of its own.
  *
  * An event that its sender does not want back makes spans that it stands in unfit for that sender,
  * who gets one of his own. The senders are kept with the span, by socket cookie.

@@ -1,8 +1,8 @@
 /*
  * A request is executed when it is complete: its head checked and parsed, its body behind it in the
  * same bytes. What cannot be executed is answered and closed, because the next request's beginning
- * is not known. The parsers are pure (http1.c); nothing of a half-read request is kept but hints how
- * far its bytes were examined, which an heir does without.
+ * is not known. The parsers are pure (http1.c); nothing of a half-read request is kept but hints
+ * how far its bytes were examined, which an heir does without.
  *
  * 100 Continue is a message without input: (in_done, its bytes) with the effect CONTINUED.
  */
@@ -139,8 +139,8 @@ put_cors(struct http *h)
 		return;
 	}
 	if (origin != NULL && routes_origin_matches(s->cors_origins, origin, n))
-		message_printf(h->m, "Access-Control-Allow-Origin: %.*s\r\nVary: Origin\r\n", (int)n,
-		    origin);
+		message_printf(
+		    h->m, "Access-Control-Allow-Origin: %.*s\r\nVary: Origin\r\n", (int)n, origin);
 }
 
 static void
@@ -208,7 +208,8 @@ http_error(struct http *h, enum http_error e, const char *fmt, ...)
 	if (status == 405)
 		routes_allow(h->allow, extra, sizeof extra);
 	if (status == 426)
-		snprintf(extra, sizeof extra, "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n");
+		snprintf(
+		    extra, sizeof extra, "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n");
 	error_text(h, e, text, extra);
 }
 
@@ -318,7 +319,8 @@ body_of(struct worker *w, uint32_t ci, const struct http_request *rq, const char
 	if (rq->chunked) {
 		r = http_chunks_scan(p, n, &pr->body_pos, &pr->body_total, max, why);
 		if (r > 0) {
-			h->body_len = http_chunks_decode(p, (size_t)r, (char *)w->body, sizeof w->body);
+			h->body_len =
+			    http_chunks_decode(p, (size_t)r, (char *)w->body, sizeof w->body);
 			h->body = (const char *)w->body;
 		}
 		return r > 0 ? r + 1 : r;
@@ -366,7 +368,8 @@ http_take(struct worker *w, uint32_t ci, uint64_t off, const unsigned char *byte
 	w->priv[ci].in_body = body == 0;
 	if (body == 0) {
 		if (n == BLOCK_SIZE - offsetof(struct block, data))
-			return refuse(w, ci, off, n, HTTP_WHY_BODY_TOO_LARGE);	/* no room for more */
+			return refuse(
+			    w, ci, off, n, HTTP_WHY_BODY_TOO_LARGE); /* no room for more */
 		if (rq.expect_continue && rq.minor > 0 && !conn_has(conn_at(w, ci), CONN_CONTINUED))
 			return say_continue(w, ci, off);
 		return 0;

@@ -3,10 +3,10 @@
  *
  *	hdr = (record, stream offset[, in its block]) -> recv()
  *
- * so that an heir, which knows from the kernel how much was read, finds every byte. Complete messages
- * are executed one after the other, each committed before the next begins; what is left goes into a
- * block that is filled first and then named by one store (part), and is never moved within its block.
- * A connection that has a block receives behind its end.
+ * so that an heir, which knows from the kernel how much was read, finds every byte. Complete
+ * messages are executed one after the other, each committed before the next begins; what is left
+ * goes into a block that is filled first and then named by one store (part), and is never moved
+ * within its block. A connection that has a block receives behind its end.
  *
  * in_done moves when a message is committed, and with the last store of a batch.
  */

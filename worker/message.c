@@ -287,7 +287,7 @@ message_commit(struct message *m)
 		word_set(&m->c->in_done, m->in_end);
 		return;
 	}
-	word_set(&s->from, 0);		/* the last message's effects are stored; these not yet valid */
+	word_set(&s->from, 0); /* the last message's effects are stored; these not yet valid */
 	if (m->neffects > 0) {
 		for (i = 0; i < m->neffects; i++)
 			span_effects(s)[i] = m->effect[i];

@@ -85,8 +85,8 @@ put_http(struct page *p)
 			v += atomic_load_explicit(&region_slot(p->w->r, k)->stats.http[i],
 			    memory_order_relaxed);
 		if (stat_http_code(i) != 0)
-			put(p, "plenum_http_requests_total{code=\"%u\"} %" PRIu64 "\n", stat_http_code(i),
-			    v);
+			put(p, "plenum_http_requests_total{code=\"%u\"} %" PRIu64 "\n",
+			    stat_http_code(i), v);
 		else
 			put(p, "plenum_http_requests_total{code=\"other\"} %" PRIu64 "\n", v);
 	}

@@ -3,7 +3,8 @@
  *
  *	plan = (span or list of spans, stream position) -> one send() or sendmsg() -> settle
  *
- * settle brings the record up by stores that may all be repeated, the last of which clears the plan:
+ * settle brings the record up by stores that may all be repeated, the last of which clears the
+ * plan:
  *
  *	rest of a cut frame into a block -> ctl = 0 -> cursors -> plan = 0, or the block and where
  *	its rest starts

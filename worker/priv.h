@@ -4,7 +4,7 @@
  *
  *   input.c  -> http.c, ws.c -> a dialect or a route -> message.c     bytes in, effects and replies
  *   output.c <- framer.c <- a dialect                                 events and replies out
- *   conn.c, subs.c, timeouts.c, recover.c                             lives, lists, deadlines, heirs
+ *   conn.c, subs.c, timeouts.c, recover.c                      lives, lists, deadlines, heirs
  */
 #ifndef PLENUM_WORKER_PRIV_H
 #define PLENUM_WORKER_PRIV_H

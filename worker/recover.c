@@ -2,8 +2,8 @@
  * The heir. Its predecessor is gone, all of its stores are to be seen, its descriptors are here.
  *
  *  1. sweep: what lies in the slot's table and no word of the region names was the dead worker's
- *     (libevent's epoll set and signal pipe). One socket may be among them that was accepted and not
- *     yet recorded: it is told by `accepting` and by its local port, and kept.
+ *     (libevent's epoll set and signal pipe). One socket may be among them that was accepted and
+ * not yet recorded: it is told by `accepting` and by its local port, and kept.
  *  2. the publish that may have happened (event_recover), a channel that was being made.
  *  3. every record: the effects of its last commit again, in_done from the commits; then the free
  *     lists from what the records name; then closes that were begun, plans (the kernel is asked how
@@ -11,7 +11,8 @@
  *  4. what lies in the scratch or a block and was not processed, before anything else is published:
  *     the first message of it may be the one whose publish has happened. Behind it, an idempotency
  *     key whose message is gone is settled.
- *  5. queued replies go out before anything is read: a span that was closed must not be appended to.
+ *  5. queued replies go out before anything is read: a span that was closed must not be appended
+ * to.
  *  6. everything is assumed dirty, everybody that sleeps is woken.
  *
  * Any step may be cut short by another death: all of it may be done again.
@@ -81,7 +82,8 @@ is_child_of(int fd, int listener)
 	if (a.ss_family == AF_INET)
 		return ((struct sockaddr_in *)&a)->sin_port == ((struct sockaddr_in *)&b)->sin_port;
 	if (a.ss_family == AF_INET6)
-		return ((struct sockaddr_in6 *)&a)->sin6_port == ((struct sockaddr_in6 *)&b)->sin6_port;
+		return ((struct sockaddr_in6 *)&a)->sin6_port ==
+		    ((struct sockaddr_in6 *)&b)->sin6_port;
 	return a.ss_family == AF_UNIX;
 }
 
@@ -277,8 +279,8 @@ finish_close(struct worker *w, uint32_t ci)
 	struct conn *c = conn_at(w, ci);
 
 	/*
-	 * The number may be another file by now, and what is no socket has cookie 0, as has a record
-	 * that was being emptied: then close() is done.
+	 * The number may be another file by now, and what is no socket has cookie 0, as has a
+	 * record that was being emptied: then close() is done.
 	 */
 	if (word_get(&c->cookie) != 0 && witness_cookie(c->fd) == word_get(&c->cookie))
 		close(c->fd);

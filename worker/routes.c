@@ -17,7 +17,8 @@
 #define READS (VERB(GET) | VERB(HEAD))
 
 /*
- * A path is literal but for one {channel}, which stands for one percent-encoded segment, and a final
+ * A path is literal but for one {channel}, which stands for one percent-encoded segment, and a
+ * final
  * *, which stands for any rest.
  */
 static const struct route {

@@ -82,7 +82,8 @@ put_end(unsigned char *out, bool recovered)
 static uint64_t
 frame_history(struct worker *w, struct conn *c, struct piece *p, bool chunked)
 {
-	uint32_t chan = (uint32_t)word_get(&c->stream), gen = (uint32_t)(word_get(&c->stream) >> 32);
+	uint32_t chan = (uint32_t)word_get(&c->stream),
+		 gen = (uint32_t)(word_get(&c->stream) >> 32);
 	uint64_t next = word_get(&c->stream_next), last = word_get(&c->stream_last);
 	uint64_t first = word_get(&c->stream_first);
 	bool lost = chan >= w->r->caps.channels ||

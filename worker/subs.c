@@ -1,7 +1,7 @@
 /*
  * Subscriptions. The first lies in the connection's record, further ones in an extension block of
- * 8, 32 or 128; index 0 is the record's, index i the (i - 1)th of the block. To grow, a larger block
- * is filled with a copy and named by one store.
+ * 8, 32 or 128; index 0 is the record's, index i the (i - 1)th of the block. To grow, a larger
+ * block is filled with a copy and named by one store.
  *
  * Beside it, private: a view per channel that has subscribers here, with the list of them. The
  * lists follow the records (message_apply(), recover.c), never the other way round.

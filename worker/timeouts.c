@@ -1,6 +1,7 @@
 /*
- * Deadlines. What a deadline is measured from lies in the record (seen, pinged, deadline), so deaths
- * do not postpone it; the clock that looks is a scan over a part of the records every TICK_MS.
+ * Deadlines. What a deadline is measured from lies in the record (seen, pinged, deadline), so
+ * deaths do not postpone it; the clock that looks is a scan over a part of the records every
+ * TICK_MS.
  *
  *	deadline	request that is arriving (header_timeout, then request_timeout), lingering
  *			close, a WebSocket close that waits for its answer
@@ -125,7 +126,8 @@ look_at(struct worker *w, uint32_t ci)
 	struct conn *c = conn_at(w, ci);
 	uint64_t deadline = word_get(&c->deadline), seen = word_get(&c->seen);
 
-	/* a reply that is queued leaves in this turn; its span takes no more (message_close_span) */
+	/* a reply that is queued leaves in this turn; its span takes no more (message_close_span)
+	 */
 	if (conn_life(c) != CONN_OPEN || word_get(&c->ctl) != 0)
 		return;
 	if (deadline != 0 && w->now > deadline) {

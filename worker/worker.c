@@ -68,7 +68,8 @@ on_clients(evutil_socket_t fd, short what, void *arg)
 			continue;
 		if (conn_has(c, CONN_BLOCKED)) {
 			output_writable(w, ci);
-			/* it may be blocked again by the end of the turn: it is heard now or never */
+			/* it may be blocked again by the end of the turn: it is heard now or never
+			 */
 			if (conn_life(c) == CONN_OPEN && !conn_has(c, CONN_BLOCKED))
 				input_ready(w, ci);
 		} else if (w->priv[ci].want == WANT_NONE)
@@ -261,7 +262,8 @@ announce(struct worker *w)
 		word_set(&w->slot->pause_us, now - died);
 		word_set(&w->slot->died_us, 0);
 		log_info("heir serves connections=%llu pause_us=%llu",
-		    (unsigned long long)word_get(&w->slot->conns_open), (unsigned long long)(now - died));
+		    (unsigned long long)word_get(&w->slot->conns_open),
+		    (unsigned long long)(now - died));
 	} else
 		log_info("worker serves");
 	word_set(&w->slot->snapshot, w->set.number);

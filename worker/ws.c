@@ -174,7 +174,8 @@ take_fragment(struct worker *w, uint32_t ci, uint64_t off, const struct ws_frame
 
 /*
  * A block whose commit is 0 was named for the very frame at hand, by a worker that died before it
- * had committed it: the message is not begun. (No fragment ends at offset 0, where the request was.)
+ * had committed it: the message is not begun. (No fragment ends at offset 0, where the request
+ * was.)
  */
 static bool
 is_assembling(struct worker *w, uint32_t ci)

@@ -13,8 +13,9 @@ blanks_for_tabs() {
 	grep -Hn '^	*     *[^ *]' $sources | grep -v '^[^:]*:[0-9]*:	*    [^ ]'
 }
 
+# The mutants are scripts of sed, which have no place to break.
 wide_lines() {
-	for file in $sources $scripts; do
+	for file in $sources $(echo "$scripts" | tr ' ' '\n' | grep -v mutants); do
 		expand "$file" |
 		    awk -v f="$file" 'length($0) > 100 { print f ":" FNR ": " length($0) }'
 	done

@@ -130,79 +130,112 @@ static const struct {
 	const char *text, *err;
 } refused[] = {
 	{ "\nworker = 3\n", "a.conf:2: worker: unknown setting, did you mean \"workers\"?" },
-	{ "ping_intervall = 3s", "a.conf:1: ping_intervall: unknown setting, did you mean "
+	{ "ping_intervall = 3s",
+	    "a.conf:1: ping_intervall: unknown setting, did you mean "
 	    "\"ping_interval\"?" },
 	{ "Workers = 3", "a.conf:1: Workers: unknown setting, did you mean \"workers\"?" },
-	{ "colour = red", "a.conf:1: colour: unknown setting, plenumd --help-config lists those "
+	{ "colour = red",
+	    "a.conf:1: colour: unknown setting, plenumd --help-config lists those "
 	    "that are allowed" },
 	{ "slow = gap", "a.conf:1: slow: belongs to a section [channel PATTERN]" },
-	{ "[channel x]\nworkers = 1", "a.conf:2: workers: belongs to the main section, before the "
+	{ "[channel x]\nworkers = 1",
+	    "a.conf:2: workers: belongs to the main section, before the "
 	    "first [section]" },
-	{ "[channel x]\nhistori = 1", "a.conf:2: histori: unknown setting, did you mean "
+	{ "[channel x]\nhistori = 1",
+	    "a.conf:2: histori: unknown setting, did you mean "
 	    "\"history\"?" },
 	{ "workers = 99", "a.conf:1: workers: \"99\" is out of range, allowed is auto or 1 to 56" },
-	{ "workers = 1\n#\nworkers = 1", "a.conf:3: workers: given twice, allowed is once; the "
+	{ "workers = 1\n#\nworkers = 1",
+	    "a.conf:3: workers: given twice, allowed is once; the "
 	    "first is a.conf:1" },
-	{ "[channel x]\nslow = gap\nslow = close", "a.conf:3: slow: given twice, allowed is once; "
+	{ "[channel x]\nslow = gap\nslow = close",
+	    "a.conf:3: slow: given twice, allowed is once; "
 	    "the first is a.conf:2" },
-	{ "[channel x]\n[channel y]\n[channel x]", "a.conf:3: [channel x]: given twice, allowed is "
+	{ "[channel x]\n[channel y]\n[channel x]",
+	    "a.conf:3: [channel x]: given twice, allowed is "
 	    "once; the first is a.conf:1" },
-	{ "[listen x]\n[listen x]", "a.conf:2: [listen x]: given twice, allowed is once; the first "
+	{ "[listen x]\n[listen x]",
+	    "a.conf:2: [listen x]: given twice, allowed is once; the first "
 	    "is a.conf:1" },
-	{ "[gate llm]\n", "a.conf:1: [gate llm]: section [gate] is not known to this version, "
+	{ "[gate llm]\n",
+	    "a.conf:1: [gate llm]: section [gate] is not known to this version, "
 	    "allowed are [listen NAME] and [channel PATTERN]" },
-	{ "[limit x]\n", "a.conf:1: [limit x]: section [limit] is not known to this version, "
+	{ "[limit x]\n",
+	    "a.conf:1: [limit x]: section [limit] is not known to this version, "
 	    "allowed are [listen NAME] and [channel PATTERN]" },
-	{ "[route GET /x]\n", "a.conf:1: [route GET /x]: section [route] is not known to this "
+	{ "[route GET /x]\n",
+	    "a.conf:1: [route GET /x]: section [route] is not known to this "
 	    "version, allowed are [listen NAME] and [channel PATTERN]" },
-	{ "[rfq]\n", "a.conf:1: [rfq]: section [rfq] is not known to this version, allowed are "
+	{ "[rfq]\n",
+	    "a.conf:1: [rfq]: section [rfq] is not known to this version, allowed are "
 	    "[listen NAME] and [channel PATTERN]" },
-	{ "[feed x]\n", "a.conf:1: [feed x]: section [feed] is not known to this version, allowed "
+	{ "[feed x]\n",
+	    "a.conf:1: [feed x]: section [feed] is not known to this version, allowed "
 	    "are [listen NAME] and [channel PATTERN]" },
-	{ "[chanel x]\n", "a.conf:1: [chanel x]: unknown section, allowed are [listen NAME] and "
+	{ "[chanel x]\n",
+	    "a.conf:1: [chanel x]: unknown section, allowed are [listen NAME] and "
 	    "[channel PATTERN]" },
 	{ "[]", "a.conf:1: []: unknown section, allowed are [listen NAME] and [channel PATTERN]" },
 	{ "[", "a.conf:1: [: has no closing bracket, allowed is [SECTION NAME]" },
-	{ "[listen]", "a.conf:1: [listen]: needs a name, allowed are 1 to 31 letters, digits and "
+	{ "[listen]",
+	    "a.conf:1: [listen]: needs a name, allowed are 1 to 31 letters, digits and "
 	    "_ - . as in [listen inside]" },
-	{ "[listen a b]", "a.conf:1: [listen a b]: needs a name, allowed are 1 to 31 letters, "
+	{ "[listen a b]",
+	    "a.conf:1: [listen a b]: needs a name, allowed are 1 to 31 letters, "
 	    "digits and _ - . as in [listen inside]" },
-	{ "[channel a b]", "a.conf:1: [channel a b]: needs a pattern, allowed are 1 to 128 letters, "
+	{ "[channel a b]",
+	    "a.conf:1: [channel a b]: needs a pattern, allowed are 1 to 128 letters, "
 	    "digits and _ - . : / @ $ with * for any run, as in [channel room-*]" },
-	{ "[listen a]\n\n", "a.conf:1: address: needs a value, addresses of this listener, written "
+	{ "[listen a]\n\n",
+	    "a.conf:1: address: needs a value, addresses of this listener, written "
 	    "as in listen" },
-	{ "workers 3", "a.conf:1: workers: not a setting, allowed are NAME = VALUE, [SECTION NAME] "
+	{ "workers 3",
+	    "a.conf:1: workers: not a setting, allowed are NAME = VALUE, [SECTION NAME] "
 	    "and # COMMENT" },
-	{ "= 3", "a.conf:1: =: not a setting, allowed are NAME = VALUE, [SECTION NAME] and "
+	{ "= 3",
+	    "a.conf:1: =: not a setting, allowed are NAME = VALUE, [SECTION NAME] and "
 	    "# COMMENT" },
 	{ "auth = jwt", "a.conf:1: auth: not available in this version, allowed is none" },
-	{ "[channel x]\ndurable = yes", "a.conf:2: durable: not available in this version, allowed "
+	{ "[channel x]\ndurable = yes",
+	    "a.conf:2: durable: not available in this version, allowed "
 	    "is no" },
-	{ "listen =", "a.conf:1: listen: needs a value, addresses to serve: 127.0.0.1:8080, "
+	{ "listen =",
+	    "a.conf:1: listen: needs a value, addresses to serve: 127.0.0.1:8080, "
 	    "[::1]:8080 or unix:/path, separated by blanks" },
-	{ "listen = 0.0.0.0:80", "a.conf:1: listen: \"0.0.0.0:80\" is not loopback and auth = none "
-	    "lets anybody in; listen on 127.0.0.1, or set insecure = yes to serve it all the same" },
-	{ "listen = [::]:80", "a.conf:1: listen: \"[::]:80\" is not loopback and auth = none lets "
+	{ "listen = 0.0.0.0:80",
+	    "a.conf:1: listen: \"0.0.0.0:80\" is not loopback and auth = none "
+	    "lets anybody in; listen on 127.0.0.1, or set insecure = yes to serve it all the "
+	    "same" },
+	{ "listen = [::]:80",
+	    "a.conf:1: listen: \"[::]:80\" is not loopback and auth = none lets "
 	    "anybody in; listen on 127.0.0.1, or set insecure = yes to serve it all the same" },
-	{ "[listen x]\n\naddress = 127.0.0.1:1 10.0.0.1:80", "a.conf:3: address: \"10.0.0.1:80\" is "
+	{ "[listen x]\n\naddress = 127.0.0.1:1 10.0.0.1:80",
+	    "a.conf:3: address: \"10.0.0.1:80\" is "
 	    "not loopback and auth = none lets anybody in; listen on 127.0.0.1, or set "
 	    "insecure = yes to serve it all the same" },
-	{ "listen = host:80", "a.conf:1: listen: \"host:80\" has no numeric address, allowed are "
+	{ "listen = host:80",
+	    "a.conf:1: listen: \"host:80\" has no numeric address, allowed are "
 	    "127.0.0.1:8080, [::1]:8080, localhost:8080 and unix:/path" },
-	{ "listen = 127.0.0.1:1 127.0.0.1:1", "a.conf:1: listen: \"127.0.0.1:1\" is given twice, "
+	{ "listen = 127.0.0.1:1 127.0.0.1:1",
+	    "a.conf:1: listen: \"127.0.0.1:1\" is given twice, "
 	    "allowed is once" },
-	{ "[listen x]\naddress = 127.0.0.1:8080", "a.conf:2: address: \"127.0.0.1:8080\" is given "
+	{ "[listen x]\naddress = 127.0.0.1:8080",
+	    "a.conf:2: address: \"127.0.0.1:8080\" is given "
 	    "twice, allowed is once" },
-	{ "ping_timeout = 25s", "a.conf:1: ping_timeout: ping_timeout 25s is not longer than "
+	{ "ping_timeout = 25s",
+	    "a.conf:1: ping_timeout: ping_timeout 25s is not longer than "
 	    "ping_interval 25s, allowed is a longer ping_timeout" },
-	{ "ping_interval = 2m", "a.conf:1: ping_interval: ping_timeout 1m is not longer than "
+	{ "ping_interval = 2m",
+	    "a.conf:1: ping_interval: ping_timeout 1m is not longer than "
 	    "ping_interval 2m, allowed is a longer ping_timeout" },
 	{ "run_dir = run", "a.conf:1: run_dir: \"run\" is relative, allowed is an absolute path" },
 	{ "state_dir = s", "a.conf:1: state_dir: \"s\" is relative, allowed is an absolute path" },
-	{ "log_file = l", "a.conf:1: log_file: \"l\" is relative, allowed is stderr or an absolute "
+	{ "log_file = l",
+	    "a.conf:1: log_file: \"l\" is relative, allowed is stderr or an absolute "
 	    "path" },
 	{ "include =", "a.conf:1: include: needs a value, a path or a pattern of paths" },
-	{ "\ninclude = /nowhere/x", "a.conf:2: include: \"/nowhere/x\": No such file or directory, "
+	{ "\ninclude = /nowhere/x",
+	    "a.conf:2: include: \"/nowhere/x\": No such file or directory, "
 	    "allowed is a file that can be read or a pattern" },
 };
 
@@ -281,8 +314,10 @@ START_TEST(a_duplicate_over_two_files_names_both)
 	write_file("b.conf", "workers = 2\n");
 	write_file("a.conf", "\nworkers = 1\ninclude = b.conf\n");
 	ck_assert_int_eq(load("a.conf", NULL, NULL), -1);
-	snprintf(want, sizeof(want), "%s/b.conf:1: workers: given twice, allowed is once; the first "
-	    "is a.conf:2", dir);
+	snprintf(want, sizeof(want),
+	    "%s/b.conf:1: workers: given twice, allowed is once; the first "
+	    "is a.conf:2",
+	    dir);
 	ck_assert_str_eq(err, want);
 }
 END_TEST

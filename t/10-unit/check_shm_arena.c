@@ -40,7 +40,8 @@ START_TEST(records_are_aligned_and_never_straddle_the_end)
 		ck_assert_uint_ge(pos, end);
 		ck_assert_uint_le((pos & (SMALL_ARENA - 1)) + EVENT_HEAD + h.len, SMALL_ARENA);
 		end = pos + EVENT_HEAD + h.len;
-		ck_assert_uint_eq(word_get(&wa.slot->arena_head), word_get(&wa.slot->arena_reserved));
+		ck_assert_uint_eq(
+		    word_get(&wa.slot->arena_head), word_get(&wa.slot->arena_reserved));
 		ck_assert_uint_le(word_get(&wa.slot->arena_head) - word_get(&wa.slot->arena_low),
 		    SMALL_ARENA);
 	}

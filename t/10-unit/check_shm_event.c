@@ -398,7 +398,8 @@ scribble(void)
 		(word64 *)&region.channels[room] + rnd() % (sizeof(struct channel) / 8),
 		(word64 *)wa.slot + rnd() % 8,
 		(word64 *)wa.arena + rnd() % (SMALL_ARENA / 8),
-		(word64 *)wa.arena + (word_get(&wa.slot->arena_low) & (SMALL_ARENA - 1)) / 8 + rnd() % 8,
+		(word64 *)wa.arena + (word_get(&wa.slot->arena_low) & (SMALL_ARENA - 1)) / 8 +
+		    rnd() % 8,
 		(word64 *)(wa.slot->summary) + rnd() % SUMMARY_WORDS,
 		(word64 *)&region.buckets[rnd() % SMALL_CHANNELS & ~1u],
 	};

@@ -249,7 +249,8 @@ START_TEST(the_newer_array_decides_over_a_stray_word_in_the_older)
 	word_set(&words[i], 0);
 	ck_assert_int_eq(get(&b, &q, "room", "key", 1), IDEMPOTENCY_OWNER);
 	word_set(&words[i], stray);
-	ck_assert_int_eq(ask(&a, "key", 1), IDEMPOTENCY_UNFINISHED);	/* although its own is there */
+	/* although its own is there */
+	ck_assert_int_eq(ask(&a, "key", 1), IDEMPOTENCY_UNFINISHED);
 	ck_assert_int_eq(ask(&a, "key", 2), IDEMPOTENCY_UNFINISHED);
 	idempotency_finish(&q, 7, 8);
 	ck_answered(&a, "key", 7, 8);
@@ -374,7 +375,8 @@ START_TEST(a_period_lasts_ten_minutes_at_least)
 		while (turned == 0) {
 			t += 100;
 			turned = idempotency_tick(&table, t);
-			ck_assert_uint_eq(word_get(&table.head->idempotency_period), p + i - 1 + turned);
+			ck_assert_uint_eq(word_get(&table.head->idempotency_period),
+			    p + i - 1 + turned);
 		}
 		ck_assert_uint_ge(t - from, 600 * 1000);
 		ck_assert_uint_le(t - from, 610 * 1000);

@@ -221,24 +221,32 @@ static const struct {
 	{ "history", "8193", "\"8193\" is out of range, allowed is 1 to 8192" },
 	{ "history", "99999999999999999999999",
 	    "\"99999999999999999999999\" is not a number, allowed is 1 to 8192" },
-	{ "max_header", "16KB", "\"16KB\" is not a size such as 4096, 64K, 10M or 2G, "
+	{ "max_header", "16KB",
+	    "\"16KB\" is not a size such as 4096, 64K, 10M or 2G, "
 	    "allowed is 1K to 24K" },
 	{ "max_header", "17179869185G", "\"17179869185G\" is out of range, allowed is 1K to 24K" },
-	{ "ping_interval", "5d", "\"5d\" is not a time such as 500ms, 10s, 5m or 1h, "
+	{ "ping_interval", "5d",
+	    "\"5d\" is not a time such as 500ms, 10s, 5m or 1h, "
 	    "allowed is 100ms to 1h" },
-	{ "ping_interval", "1.5s", "\"1.5s\" is not a time such as 500ms, 10s, 5m or 1h, "
+	{ "ping_interval", "1.5s",
+	    "\"1.5s\" is not a time such as 500ms, 10s, 5m or 1h, "
 	    "allowed is 100ms to 1h" },
-	{ "message_rate", "10/m", "\"10/m\" is not a rate such as 100/s, allowed is 1/s to "
+	{ "message_rate", "10/m",
+	    "\"10/m\" is not a rate such as 100/s, allowed is 1/s to "
 	    "65535/s" },
-	{ "log_level", "loud", "\"loud\" is not known, allowed is debug, info, notice, warning or "
+	{ "log_level", "loud",
+	    "\"loud\" is not known, allowed is debug, info, notice, warning or "
 	    "error" },
 	{ "insecure", "maybe", "\"maybe\" is not known, allowed is yes or no" },
-	{ "run_dir", "", "needs a value, folder of plenumd.pid, control.sock and what must survive "
+	{ "run_dir", "",
+	    "needs a value, folder of plenumd.pid, control.sock and what must survive "
 	    "an upgrade" },
 	{ "run_dir", "/a\001", "has control characters, allowed is printable text" },
 	{ "auth", "jwt", "not available in this version, allowed is none" },
-	{ "redis", "redis://localhost:6379/0", "not available in this version, allowed is no value" },
-	{ "database", "postgresql://db", "not available in this version, allowed is "
+	{ "redis", "redis://localhost:6379/0",
+	    "not available in this version, allowed is no value" },
+	{ "database", "postgresql://db",
+	    "not available in this version, allowed is "
 	    "sqlite:STATE_DIR/plenum.db" },
 	{ "rate_limit", "60", "not available in this version, allowed is 0" },
 	{ "connection_rate", "5/s", "not available in this version, allowed is 0" },

@@ -14,7 +14,8 @@ START_TEST(every_counter_has_a_name_of_its_own_and_a_help)
 
 		ck_assert_int_eq(strncmp(p, "plenum_", 7), 0);
 		for (; *p != '\0'; p++)
-			ck_assert(islower((unsigned char)*p) || isdigit((unsigned char)*p) || *p == '_');
+			ck_assert(
+			    islower((unsigned char)*p) || isdigit((unsigned char)*p) || *p == '_');
 		ck_assert_uint_gt(strlen(stat_help(i)), 5);
 		for (j = 0; j < i; j++)
 			ck_assert_str_ne(stat_metric(i), stat_metric(j));

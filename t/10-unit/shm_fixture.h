@@ -22,8 +22,13 @@
 enum { SMALL_CHANNELS = 64, SMALL_RING = 16, SMALL_ARENA = 1 << 20 };
 
 static const struct region_caps small_caps = {
-	.workers = 2, .channels = SMALL_CHANNELS, .ring_cells = SMALL_RING, .conns = 16, .blocks = 2,
-	.arena = SMALL_ARENA, .frame_arena = 1 << 16,
+	.workers = 2,
+	.channels = SMALL_CHANNELS,
+	.ring_cells = SMALL_RING,
+	.conns = 16,
+	.blocks = 2,
+	.arena = SMALL_ARENA,
+	.frame_arena = 1 << 16,
 };
 static const struct channel_rule_values rule = { .history = SMALL_RING };
 

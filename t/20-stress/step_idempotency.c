@@ -3,11 +3,11 @@
  *
  *	step_idempotency [EVERY]
  *
- * A child, worker A, asks for a key, single-stepped by ptrace. After its n-th instruction (every one,
- * or each EVERY-th) it is left standing there while B asks for the same key, or the period turns, or
- * both, or B fills the table with other keys. Then A goes on, or is killed and its heir executes the
- * message again. Checked: the key is published once, all answers are the event's place, what was
- * once answered stays answered, B never waits for A.
+ * A child, worker A, asks for a key, single-stepped by ptrace. After its n-th instruction (each
+ * EVERY-th, 37 by default) it is left standing there while B asks for the same key, or the period
+ * turns, or both, or B fills the table with other keys. Then A goes on, or is killed and its heir
+ * executes the message again. Checked: the key is published once, all answers are the event's
+ * place, what was once answered stays answered, B never waits for A.
  *
  * Then the same with B asking in the midst of A's idempotency_finish().
  */
@@ -229,7 +229,7 @@ static const struct scenario {
 	unsigned turns;
 	bool b_then;		/* and after it */
 	unsigned others;	/* keys of its own that B asks for then */
-	unsigned pause;		/* all this in this part (per cent) of A's way, not at its end */
+	unsigned pause;		/* all this at so many per cent of A's way, not at its end */
 } scenarios[] = {
 	{ "B asks", false, true, 0, false, 0, 0 },
 	{ "turn, B asks", false, false, 1, true, 0, 0 },
@@ -318,7 +318,8 @@ stand(pid_t pid, const struct scenario *s, unsigned long steps, uint64_t n, uint
 	if (word32_get(&told->got) == 0)
 		meanwhile(s, n, seq);
 	step(pid, steps - pause);
-	if (*seq != 0 && pause < steps && (b_asks(n, &again) != IDEMPOTENCY_ANSWERED || again != *seq))
+	if (*seq != 0 && pause < steps &&
+	    (b_asks(n, &again) != IDEMPOTENCY_ANSWERED || again != *seq))
 		violation("an answer is hidden while A stands", *seq, again);
 	return word32_get(&told->got) == 0;
 }
@@ -407,7 +408,7 @@ set_up(void)
 	static const struct channel_rule_values rule = { .history = RING };
 	cpu_set_t set;
 
-	CPU_ZERO(&set);			/* on one processor a step is a switch, not a message */
+	CPU_ZERO(&set);			/* on one processor a step takes less */
 	CPU_SET((unsigned)sched_getcpu(), &set);
 	sched_setaffinity(0, sizeof set, &set);
 	told = mmap(NULL, sizeof *told, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);

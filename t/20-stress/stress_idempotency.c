@@ -1,8 +1,8 @@
 /*
  * Idempotency keys under fire: stress_idempotency [SECONDS [SEED]]
  *
- * Four workers ask for the same keys, one after the other and nearly at the same time, publish those
- * that they come to own, and ask again until they have an answer. Each is killed (or stopped for a
+ * Four workers ask for the same keys, one after the other and nearly at the same time, publish
+ * those that they come to own, and ask again until they have an answer. Each is killed (or stopped for a
  * while) at any moment; its heir executes the message in hand again, or, if its connection is lost,
  * only settles it and asks on a new one. Now and then an owner gives up. The period turns all the
  * while, as often as a key may see it: at most once between the first look for it and the last.
@@ -40,7 +40,7 @@ static const struct region_caps caps = {
 
 struct book {
 	word64 stop, violations, owned, taken, answered, busy, full, given_up, lost;
-	word64 commit[PROCS];		/* messages processed 32 | keys answered 32, in one store */
+	word64 commit[PROCS];		/* messages processed 32 | keys answered 32: one store */
 	word64 started[PROCS];		/* keys begun */
 	word64 cookie[PROCS];
 	word64 cursor[ROOMS];		/* of the checker */
@@ -215,7 +215,9 @@ inherit(struct proc *p)
 static bool
 has_room(uint32_t n)
 {
-	return channel_tail(&region, room[n % ROOMS]) - word_get(&book->cursor[n % ROOMS]) < RING / 2;
+	unsigned c = n % ROOMS;
+
+	return channel_tail(&region, room[c]) - word_get(&book->cursor[c]) < RING / 2;
 }
 
 static void
@@ -365,8 +367,10 @@ check_end(void)
 	uint32_t n;
 
 	for (n = 0; n < KEYS_MAX; n++) {
-		if (word_get(&book->answer[n]) != 0 && word_get(&book->answer[n]) != published[n])
-			violation("the answer is not the event", n, word_get(&book->answer[n]), published[n]);
+		uint64_t seq = word_get(&book->answer[n]);
+
+		if (seq != 0 && seq != published[n])
+			violation("the answer is not the event", n, seq, published[n]);
 		if (n < slowest() && published[n] == 0)
 			violation("not published", n, 0, 0);
 	}

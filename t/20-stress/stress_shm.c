@@ -445,7 +445,8 @@ retire_some(bool all)
 		struct channel *c = &region.channels[chan];
 		uint64_t claim = word_get(&c->claim), tail = channel_tail(&region, chan);
 
-		if (!claim_is_open(claim) || (!all && (mix(chan + tail + (uint64_t)(now() * 1e5)) & 3)))
+		if (!claim_is_open(claim) ||
+		    (!all && (mix(chan + tail + (uint64_t)(now() * 1e5)) & 3)))
 			continue;
 		for (i = 0; i < STEADY && steady_chan(i) != chan; i++)
 			;
@@ -508,8 +509,8 @@ check_end(void)
 	}
 	for (c = 0; c < STEADY; c++)
 		if (channel_tail(&region, steady_chan(c)) != want[c])
-			violation("seqs and messages differ", c, channel_tail(&region, steady_chan(c)),
-			    want[c]);
+			violation("seqs and messages differ", c,
+			    channel_tail(&region, steady_chan(c)), want[c]);
 }
 
 /* ---- start, deaths, end ---- */
@@ -716,8 +717,9 @@ main(int argc, char **argv)
 	check_end();
 	messages = sum(book->done, NSENDERS);
 	printf("stress_shm: seed %llu, %llu messages, %llu kills, %llu stops, %llu doubts taken, "
-	    "%llu channels made, %llu recycled, %llu fleeting, %llu stale, %llu joins (%llu moved on), "
-	    "%llu table full, %llu moved, %llu dropped, %llu sleeps: %llu violations\n",
+	       "%llu channels made, %llu recycled, %llu fleeting, %llu stale, %llu joins (%llu "
+	       "moved on), "
+	       "%llu table full, %llu moved, %llu dropped, %llu sleeps: %llu violations\n",
 	    (unsigned long long)first, (unsigned long long)messages,
 	    (unsigned long long)book->kills, (unsigned long long)book->stops,
 	    (unsigned long long)book->taken, (unsigned long long)stat_sum(STAT_CHANNELS_MADE),

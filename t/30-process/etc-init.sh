@@ -13,7 +13,9 @@ done
 printf 'listen = 127.0.0.1:0\nrun_dir = %s\nworkers = 1\nchannels_max = 1024\nlog_file = %s\n' \
     "$run" "$log" > "$conf"
 mkdir -p "$run"
-export DAEMON=$PLENUMD DAEMON_OPTS="-c $conf" RUN_DIR=$run DEFAULTS=$dir/none
+# the LSB functions cannot bear a blank in a path
+ln -s "$PLENUMD" "$dir/plenumd"
+export DAEMON=$dir/plenumd DAEMON_OPTS="-c $conf" RUN_DIR=$run DEFAULTS=$dir/none
 call() { sh "$init" "$@" > "$dir/out" 2>&1 < /dev/null; }
 gives() { local status=0 wanted=$1; shift; call "$@" || status=$?; is $status "$wanted"; }
 pid() { cat "$run/plenumd.pid" 2> /dev/null; }

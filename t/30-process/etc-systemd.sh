@@ -6,8 +6,9 @@ unit=$(dirname "$0")/../../etc/plenumd.service
 
 if command -v systemd-analyze > /dev/null; then
 	# the programs of the unit are those under test
-	sed "s|/usr/sbin/plenumd|$PLENUMD|; s|/usr/bin/plenumctl|$PLENUMCTL|; /^Documentation=/d" \
-	    "$unit" > "$dir/plenumd.service"
+	ln -s "$PLENUMD" "$dir/plenumd"
+	ln -s "$PLENUMCTL" "$dir/plenumctl"
+	sed "s|/usr/s\{0,1\}bin/|$dir/|; /^Documentation=/d" "$unit" > "$dir/plenumd.service"
 	complaints=$(SYSTEMD_LOG_LEVEL=warning systemd-analyze verify "$dir/plenumd.service" 2>&1 |
 	    grep -F plenumd.service)
 	check "systemd finds nothing wrong with the unit" is "$complaints" ""
@@ -25,9 +26,8 @@ check "there is more time to stop than graceful_timeout has" test "$seconds" -gt
 
 # What the unit's ExecReload does.
 start -c /dev/null
-reload="$PLENUMCTL -s $run/control.sock reload"
-check "the unit's reload succeeds" $reload
+check "the unit's reload succeeds" ctl reload
 stop QUIT
 check "QUIT ends it" is $? 0
-check "and a reload fails then" fails $reload 2> /dev/null
+check "and a reload fails then" fails ctl reload 2> /dev/null
 finish

@@ -45,6 +45,9 @@
 #ifndef CRASHES
 #define CRASHES 1
 #endif
+#ifndef READER_CRASHES
+#define READER_CRASHES 0
+#endif
 #ifndef MSGS0
 #define MSGS0 2
 #endif
@@ -63,7 +66,9 @@
 
 #define CELLS 2
 #define EVENTS (MSGS0 + MSGS1)
-#define RECORDS 8			/* of a writer: messages and repetitions */
+#ifndef RECORDS
+#define RECORDS 4			/* of a writer: messages and repetitions */
+#endif
 #define TRIES_MAX 20
 
 /* cell: tag, record + 1; a record is writer * RECORDS + number */
@@ -86,14 +91,20 @@ byte rec_seq[2 * RECORDS];
 byte rec_msg[2 * RECORDS];
 byte in_done[2];
 byte cursor;				/* of the subscription, + 1; 0: none */
-byte crashes = CRASHES;
+byte crashes = CRASHES, reader_crashes = READER_CRASHES;
 
 byte events, published[2];		/* nobody's: what is asserted is said of them */
 byte ended;
 
 /* One step, or death before it. */
 #define STEP(x) if :: atomic { x } :: DIE fi
+#if CRASHES == 1 && MSGS0 == MSGS1		/* they are alike: worker 0 is who dies */
+#define DIE atomic { crashes > 0 && w == 0 -> crashes--; goto dead }
+#else
 #define DIE atomic { crashes > 0 -> crashes--; goto dead }
+#endif
+#define RSTEP(x) if :: atomic { x } :: RDIE fi
+#define RDIE atomic { reader_crashes > 0 -> reader_crashes--; goto dead }
 
 inline testify()
 {
@@ -191,10 +202,11 @@ inline publish()
 			if
 			:: old != 0 && cell_tag(old) == q % TAGS ->
 #if MUTANT != M_NO_HELP
-				STEP(cas_tail(q - 1, q))
+				STEP(cas_tail(q - 1, q));
 #endif
 				skip
-			:: old != 0 && cell_tag(old) != (q + TAGS - CELLS) % TAGS
+			:: old != 0 && cell_tag(old) != q % TAGS &&
+			    cell_tag(old) != (q + TAGS - CELLS) % TAGS
 			:: else ->
 #if MUTANT != M_SEQ_LATE
 				rec_seq[r] = q;
@@ -336,44 +348,57 @@ gone:
 	skip
 }
 
+/* channel_tail() */
+inline look_at_tail()
+{
+	RSTEP(t = tail);
+	do
+	:: RSTEP(again = (cell[(t + 1) % CELLS] != 0 &&
+	      cell_tag(cell[(t + 1) % CELLS]) == (t + 1) % TAGS));
+		if
+		:: again ->
+			again = 0;
+			RSTEP(if :: tail == t -> tail = t + 1; t++ :: else -> t = tail fi)
+		:: else -> break
+		fi
+	od
+}
+
 /* event_peek() of the cursor's next; the record of a cell never changes here */
 inline read_all()
 {
 	do
-	:: STEP(old = cell[cursor % CELLS]);		/* cursor is + 1: the next one's seq */
+	:: RSTEP(
+	    old = cell[cursor % CELLS];		/* cursor is + 1: the next one's seq */
+	    again = (old != 0 && cell_tag(old) == cursor % TAGS);
+	    if
+	    :: again ->
+		assert(rec_seq[cell_rec(old)] == cursor);
+		cursor++;
+		old = 0
+	    :: else
+	    fi
+	);
 		if
-		:: old != 0 && cell_tag(old) == cursor % TAGS ->
-			STEP(
-			    assert(rec_seq[cell_rec(old)] == cursor);
-			    cursor++
-			)
+		:: again -> again = 0
 		:: else ->
-			/* channel_tail() */
-			STEP(
-			    t = tail;
-			    if
-			    :: cell[(t + 1) % CELLS] != 0 &&
-			      cell_tag(cell[(t + 1) % CELLS]) == (t + 1) % TAGS -> tail = t + 1
-			    :: else -> again = (t < cursor)
-			    fi
-			);
+			look_at_tail();
 			if
-			:: again -> again = 0; old = 0; t = 0; break
-			:: t >= cursor ->
+			:: t < cursor -> t = 0; old = 0; break
+			:: else ->
 				/* the cell once more, and the gap is told */
-				STEP(
+				RSTEP(
 				    if
 				    :: cell[cursor % CELLS] == old ->
 					assert(cursor + CELLS <= events);
 					cursor++
 				    :: else
-				    fi
+				    fi;
+				    t = 0;
+				    old = 0
 				)
-			:: else
 			fi
-		fi;
-		old = 0;
-		t = 0
+		fi
 	od
 }
 
@@ -387,33 +412,23 @@ life:
 	:: cursor == 0 ->
 		/* channel_join(); the cursor commits it */
 #if MUTANT != M_JOIN_TAIL_FIRST
-		STEP(interest = 1);
+		RSTEP(interest = 1);
 #endif
-		STEP(t = tail);
-		do
-		:: STEP(again = (cell[(t + 1) % CELLS] != 0 &&
-		      cell_tag(cell[(t + 1) % CELLS]) == (t + 1) % TAGS));
-			if
-			:: again ->
-				again = 0;
-				STEP(if :: tail == t -> tail = t + 1; t++ :: else -> t = tail fi)
-			:: else -> break
-			fi
-		od;
+		look_at_tail();
 #if MUTANT == M_JOIN_TAIL_FIRST
-		STEP(interest = 1);
+		RSTEP(interest = 1);
 #endif
-		STEP(cursor = t + 1; t = 0)
+		RSTEP(cursor = t + 1; t = 0)
 	:: else ->
 		/* output_run(): dirty_take() */
 		if
 		:: summary ->
 #if MUTANT == M_WORD_FIRST
-			STEP(again = word; word = 0);
-			STEP(summary = 0);
+			RSTEP(again = word; word = 0);
+			RSTEP(summary = 0);
 #else
-			STEP(summary = 0);
-			STEP(again = word; word = 0);
+			RSTEP(summary = 0);
+			RSTEP(again = word; word = 0);
 #endif
 			if
 			:: again -> due = 1; again = 0
@@ -426,9 +441,9 @@ life:
 		:: else
 		fi;
 		/* the top of the loop: sleep_begin() */
-		STEP(sleeping = 1);
+		RSTEP(sleeping = 1);
 #if MUTANT != M_NO_RECHECK
-		STEP(again = summary);
+		RSTEP(again = summary);
 #endif
 		if
 		:: again -> again = 0
@@ -440,10 +455,10 @@ life:
 				assert(cursor == events + 1);
 				goto gone
 			}
-			:: DIE
+			:: RDIE
 			fi
 		fi;
-		STEP(sleeping = 0)
+		RSTEP(sleeping = 0)
 	od;
 dead:
 	atomic {

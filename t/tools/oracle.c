@@ -152,7 +152,8 @@ oracle_payload(uint32_t p, uint32_t n)
 
 	if (o.setup.size_max > size)
 		size += (size_t)(h >> 20) % (o.setup.size_max - size + 1);
-	len = (size_t)snprintf(o.payload, 64, "{\"p\":%" PRIu32 ",\"n\":%" PRIu32 ",\"x\":\"", p, n);
+	len =
+	    (size_t)snprintf(o.payload, 64, "{\"p\":%" PRIu32 ",\"n\":%" PRIu32 ",\"x\":\"", p, n);
 	if (size > len + 2) {
 		memcpy(o.payload + len, o.text + h % TEXT_OFFSETS, size - len - 2);
 		len = size - 2;
