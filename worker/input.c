@@ -132,7 +132,7 @@ read_failed(struct worker *w, uint32_t ci, ssize_t r)
 
 	if (r < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
-	if (r == 0 && w->priv[ci].resume)	/* what came before its FIN is still to be answered */
+	if (r == 0 && w->priv[ci].resume) /* what came before its FIN is still to be answered */
 		return;
 	if (conn_has(c, CONN_LINGER))
 		conn_close(w, ci, STAT_DISCONNECT_DONE);

@@ -1,7 +1,8 @@
 /*
  * Eleven counts of a tenth of a second each lie in the record. A message is let through if the sum
  * of the current tenth and the ten before it is below the limit: so never more than N in any
- * second, all of which may come at once, and a refusal may come up to a tenth of a second too early.
+ * second, all of which may come at once, and a refusal may come up to a tenth of a second too
+ * early.
  *
  * Counts are stored before the message is executed; for the one that an heir executes again they
  * are not stored again, unless its predecessor died between the two stores: then it counts twice,

@@ -59,7 +59,8 @@ client_read(struct oracle *o, unsigned i, size_t max)
 		if (k->fallen)
 			client_close(o, i);
 		else
-			went_wrong(o, WRONG_CLOSED, "client %u is %s", i, r == 0 ? "closed" : "reset");
+			went_wrong(
+			    o, WRONG_CLOSED, "client %u is %s", i, r == 0 ? "closed" : "reset");
 		return 0;
 	}
 	k->n += (size_t)r;
@@ -98,7 +99,8 @@ shrink_sender(struct oracle *o, int fd)
 
 	getsockname(fd, (struct sockaddr *)&us, &n);
 	for (i = 0; i < used; i++) {
-		int dup = word32_get(&c[i].state) == CONN_FREE ? -1 : server_descriptor(o->s, c[i].fd);
+		int dup =
+		    word32_get(&c[i].state) == CONN_FREE ? -1 : server_descriptor(o->s, c[i].fd);
 
 		n = sizeof them;
 		if (dup >= 0 && getpeername(dup, (struct sockaddr *)&them, &n) == 0 &&
@@ -210,10 +212,12 @@ tell_missing(struct oracle *o)
 			continue;
 		for (c = 0; c < CHANS; c++)
 			if (k->next[c] != 0 && k->next[c] != o->chan[c].count + 1)
-				went_wrong(o, WRONG_LOST, "client %u waits for event %" PRIu64 " of %" PRIu64
-				    " of %s", i, k->next[c], o->chan[c].count, o->chan[c].name);
-		went_wrong(o, WRONG_LOST, "client %u waits for %u answers and %zu bytes; %zu are incomplete",
-		    i, k->reply_end - k->reply_first, k->raw_n - k->raw_at, k->n);
+				went_wrong(o, WRONG_LOST,
+				    "client %u waits for event %" PRIu64 " of %" PRIu64 " of %s", i,
+				    k->next[c], o->chan[c].count, o->chan[c].name);
+		went_wrong(o, WRONG_LOST,
+		    "client %u waits for %u answers and %zu bytes; %zu are incomplete", i,
+		    k->reply_end - k->reply_first, k->raw_n - k->raw_at, k->n);
 	}
 }
 
@@ -233,11 +237,11 @@ region_agrees(struct oracle *o, bool tell)
 		tail = channel_find(&o->s->r, c->name, strlen(c->name), &number) != 0 ? 0 :
 		    channel_tail(&o->s->r, number);
 		if (tail > c->count)
-			went_wrong(o, WRONG_DOUBLED, "%s has %" PRIu64 " events of %" PRIu64, c->name, tail,
-			    c->count);
+			went_wrong(o, WRONG_DOUBLED, "%s has %" PRIu64 " events of %" PRIu64,
+			    c->name, tail, c->count);
 		else if (tail < c->count && tell)
-			went_wrong(o, WRONG_LOST, "%s has %" PRIu64 " events of %" PRIu64, c->name, tail,
-			    c->count);
+			went_wrong(o, WRONG_LOST, "%s has %" PRIu64 " events of %" PRIu64, c->name,
+			    tail, c->count);
 		if (tail != c->count)
 			return false;
 	}

@@ -8,12 +8,10 @@
  * the copy an heir recovers and goes on, at once, or after others have published a little, or
  * after they have lapped the ring. That is every instruction of each scenario, always. In addition
  *
- *	FREEZE_EVERY  at every n-th instruction (default 29) a child is left standing there while others
- *	              publish: 3 events, or as many as lap the ring, or nearly 65536, after which tags
- *	              repeat; then it goes on
- *	HEIR_EVERY    on every n-th state (default 25) the heir is stepped too, and dies at each of
- *	              its own
- *	KILL_EVERY    at every n-th instruction (default 97) a child is really killed
+ *	FREEZE_EVERY  at every n-th instruction (default 29) a child is left standing there while
+ * others publish: 3 events, or as many as lap the ring, or nearly 65536, after which tags repeat;
+ * then it goes on HEIR_EVERY    on every n-th state (default 25) the heir is stepped too, and dies
+ * at each of its own KILL_EVERY    at every n-th instruction (default 97) a child is really killed
  *
  * 0 switches one off, 1 does it all. Checked each time: every message of the dead one is published
  * exactly once and in order, seqs are dense, all bytes are right, what a channel keeps can be read,
@@ -60,8 +58,8 @@ static void
 violation(const char *what, uint64_t a, uint64_t b)
 {
 	if (violations++ < 20)
-		fprintf(stderr, "step_publish: %s, %s %lu: %s (%llu %llu)\n", scenario, where, at, what,
-		    (unsigned long long)a, (unsigned long long)b);
+		fprintf(stderr, "step_publish: %s, %s %lu: %s (%llu %llu)\n", scenario, where, at,
+		    what, (unsigned long long)a, (unsigned long long)b);
 }
 
 /* ---- regions and copies of them ---- */
@@ -659,8 +657,9 @@ main(int argc, char **argv)
 	for (i = 0; i < sizeof table / sizeof table[0]; i++)
 		if (argc < 5 || (unsigned)atoi(argv[4]) == i)
 			run(i, freeze_every, kill_every);
-	printf("step_publish: %lu instructions stepped, %lu states (3 deaths each), %lu deaths of heirs, "
-	    "%lu kills, %lu frozen: %lu violations\n", instructions, states, 2 * heirs, kills, frozen,
-	    violations);
+	printf("step_publish: %lu instructions stepped, %lu states (3 deaths each), %lu deaths of "
+	       "heirs, "
+	       "%lu kills, %lu frozen: %lu violations\n",
+	    instructions, states, 2 * heirs, kills, frozen, violations);
 	return violations == 0 && states > 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

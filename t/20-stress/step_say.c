@@ -19,7 +19,8 @@ enum { OP_CONTINUATION, OP_TEXT, OP_PING = 9, FIN = 0x80, MASKED = 0x80 };
 
 #define TS "\1\1\1\1\1\1\1\1\1\1\1\1\1"	/* milliseconds of this age: 13 times ANY_DIGIT */
 
-static const char upgrade[] = "GET /ws/channels HTTP/1.1\r\nHost: localhost\r\nX-Request-Id: step\r\n"
+static const char upgrade[] =
+    "GET /ws/channels HTTP/1.1\r\nHost: localhost\r\nX-Request-Id: step\r\n"
     "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
     "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
 
@@ -36,7 +37,8 @@ static void
 put_frame(struct bytes *b, unsigned first, const char *p, size_t n)
 {
 	unsigned char mask[4] = { (unsigned char)(b->n + 1), 0x5a, (unsigned char)n, 0xc3 };
-	unsigned char head[8] = { (unsigned char)first, 0, (unsigned char)(n >> 8), (unsigned char)n };
+	unsigned char head[8] = { (unsigned char)first, 0, (unsigned char)(n >> 8),
+		(unsigned char)n };
 	size_t i, at;
 
 	head[1] = (unsigned char)(MASKED | (n < 126 ? n : 126));
@@ -160,7 +162,8 @@ say_subscribe(struct oracle *o, unsigned i, unsigned chan, struct bytes *b)
 {
 	char text[160];
 
-	snprintf(text, sizeof text, "{\"type\":\"subscribe\",\"channel\":\"%s\"}", o->chan[chan].name);
+	snprintf(
+	    text, sizeof text, "{\"type\":\"subscribe\",\"channel\":\"%s\"}", o->chan[chan].name);
 	put_text(b, text);
 	expect_reply(o, i, (struct reply){ .kind = REPLY_SUBSCRIBED, .chan = chan,
 	    .seq = o->chan[chan].count });
@@ -171,7 +174,8 @@ say_unsubscribe(struct oracle *o, unsigned i, unsigned chan, struct bytes *b)
 {
 	char text[160];
 
-	snprintf(text, sizeof text, "{\"type\":\"unsubscribe\",\"channel\":\"%s\"}", o->chan[chan].name);
+	snprintf(
+	    text, sizeof text, "{\"type\":\"unsubscribe\",\"channel\":\"%s\"}", o->chan[chan].name);
 	put_text(b, text);
 	expect_reply(o, i, (struct reply){ .kind = REPLY_UNSUBSCRIBED, .chan = chan });
 }
@@ -182,8 +186,9 @@ publish_text(struct oracle *o, unsigned i, unsigned chan, uint32_t len, char *ou
 	struct publish *p = oracle_publish(o, chan, (int)i, len);
 	size_t n;
 
-	n = (size_t)sprintf(out, "{\"type\":\"publish\",\"channel\":\"%s\",\"id\":%u,\"data\":",
-	    o->chan[chan].name, p->id);
+	n = (size_t)snprintf(out, 300,
+	    "{\"type\":\"publish\",\"channel\":\"%s\",\"id\":%u,\"data\":", o->chan[chan].name,
+	    p->id);
 	n += oracle_data(out + n, p);
 	out[n++] = '}';
 	expect_reply(o, i, (struct reply){ .kind = REPLY_PUBLISHED, .chan = chan, .id = p->id });
@@ -235,8 +240,8 @@ put_request(struct bytes *b, const char *method, const char *path, const char *m
 	char text[400];
 	int n;
 
-	n = snprintf(text, sizeof text, "%s %s HTTP/1.1\r\nHost: localhost\r\nX-Request-Id: step\r\n%s",
-	    method, path, more);
+	n = snprintf(text, sizeof text,
+	    "%s %s HTTP/1.1\r\nHost: localhost\r\nX-Request-Id: step\r\n%s", method, path, more);
 	if (body > 0)
 		n += snprintf(text + n, sizeof text - (size_t)n, "Content-Length: %zu\r\n", body);
 	n += snprintf(text + n, sizeof text - (size_t)n, "\r\n");
@@ -256,7 +261,8 @@ say_post(struct oracle *o, unsigned i, unsigned chan, uint32_t len, struct bytes
 	snprintf(path, sizeof path, "/api/channels/%s/events", o->chan[chan].name);
 	put_request(b, "POST", path, "", n);
 	put(b, data, n);
-	snprintf(body, sizeof body, "{\"channel\":\"%s\",\"epoch\":\"%016" PRIx64 "\",\"seq\":%" PRIu64 "}",
+	snprintf(body, sizeof body,
+	    "{\"channel\":\"%s\",\"epoch\":\"%016" PRIx64 "\",\"seq\":%" PRIu64 "}",
 	    o->chan[chan].name, oracle_epoch(o, chan), p->seq);
 	expect_head(o, i, o->head_post, strlen(body));
 	expect_raw(o, i, body, strlen(body));
@@ -288,12 +294,13 @@ say_history(struct oracle *o, unsigned i, unsigned chan, uint64_t since, struct 
 	    c->name, since, oracle_epoch(o, chan));
 	put_request(b, "GET", path, "", 0);
 	expect_head(o, i, o->head_get, 0);
-	n = (size_t)sprintf(text, "{\"channel\":\"%s\",\"epoch\":\"%016" PRIx64 "\",\"seq\":%" PRIu64
-	    ",\"events\":[", c->name, oracle_epoch(o, chan), c->count);
+	n = (size_t)snprintf(text, sizeof text,
+	    "{\"channel\":\"%s\",\"epoch\":\"%016" PRIx64 "\",\"seq\":%" PRIu64 ",\"events\":[",
+	    c->name, oracle_epoch(o, chan), c->count);
 	expect_chunk(o, i, "%x", text, n);
 	for (q = since + 1; q <= c->count; q++) {
-		n = (size_t)sprintf(text, "%s{\"seq\":%" PRIu64 ",\"ts\":" TS ",\"data\":",
-		    q == since + 1 ? "" : ",", q);
+		n = (size_t)snprintf(text, sizeof text,
+		    "%s{\"seq\":%" PRIu64 ",\"ts\":" TS ",\"data\":", q == since + 1 ? "" : ",", q);
 		n += oracle_data(text + n, &o->pub[c->log[q % LOG].id % LOG]);
 		text[n++] = '}';
 		expect_chunk(o, i, "%08x", text, n);

@@ -63,7 +63,7 @@ await(struct oracle *o, unsigned i)
 	return o->why[0] == '\0' && !client_is_done(o, i);
 }
 
-/* ---- 1: messages in three pieces that begin and end within one, three subscribers, one full ---- */
+/* ---- 1: messages cut into three pieces, three subscribers, one of them full ---- */
 
 static void
 start_full(struct oracle *o)
@@ -357,7 +357,8 @@ static const struct scene scenes[] = {
 	{ "a client comes and leaves", start_visit, prepare_visit, act_visit, NULL, NULL },
 	{ "pipelined HTTP", start_http, prepare_http, act_in_pieces, NULL, NULL },
 	{ "the ring goes round", start_lapped, prepare_one, act_once, lap, finish_lapped },
-	{ "fragments and an event stream", start_fragments, prepare_fragments, act_in_pieces, NULL, NULL },
+	{ "fragments and an event stream", start_fragments, prepare_fragments, act_in_pieces, NULL,
+	    NULL },
 	{ "two publishers", start_two, prepare_two, act_two, NULL, NULL },
 	{ "a new channel, a larger extension", start_growth, prepare_growth, act_in_pieces, NULL,
 	    finish_three },
@@ -367,5 +368,7 @@ static const struct scene scenes[] = {
 const struct scene *
 scene_get(unsigned number)
 {
-	return number >= 1 && number <= sizeof scenes / sizeof scenes[0] ? &scenes[number - 1] : NULL;
+	if (number < 1 || number > sizeof scenes / sizeof scenes[0])
+		return NULL;
+	return &scenes[number - 1];
 }

@@ -42,10 +42,23 @@ static void
 run_plenumd(const struct server *s, const char *plenumd, int cpu)
 {
 	static const char *const fixed[] = {
-		"listen=127.0.0.1:0", "workers=1", "debug_endpoints=yes", "stuck_timeout=1h",
-		"arena=1M", "frame_arena=4M", "blocks=16", "channels_max=1024", "history=64",
-		"max_connections=16", "message_rate=65535/s", "ping_interval=1h", "ping_timeout=2h",
-		"keepalive_timeout=1h", "header_timeout=1h", "request_timeout=1h", "channel_idle=1h",
+		"listen=127.0.0.1:0",
+		"workers=1",
+		"debug_endpoints=yes",
+		"stuck_timeout=1h",
+		"arena=1M",
+		"frame_arena=4M",
+		"blocks=16",
+		"channels_max=1024",
+		"history=64",
+		"max_connections=16",
+		"message_rate=65535/s",
+		"ping_interval=1h",
+		"ping_timeout=2h",
+		"keepalive_timeout=1h",
+		"header_timeout=1h",
+		"request_timeout=1h",
+		"channel_idle=1h",
 		"log_level=warning",
 	};
 	const char *argv[2 * sizeof fixed / sizeof fixed[0] + 8];
@@ -146,7 +159,8 @@ server_start(struct server *s, const char *plenumd, int cpu)
 
 	memset(s, 0, sizeof *s);
 	s->keeper_pidfd = -1;
-	snprintf(s->dir, sizeof s->dir, "%s/step.XXXXXX", tmp != NULL && strlen(tmp) < 60 ? tmp : "/tmp");
+	snprintf(s->dir, sizeof s->dir, "%s/step.XXXXXX",
+	    tmp != NULL && strlen(tmp) < 60 ? tmp : "/tmp");
 	if (mkdtemp(s->dir) == NULL)
 		return -1;
 	s->master = fork();

@@ -1,6 +1,6 @@
 /*
- * What comes from the server. A frame or an event is taken when it is complete, and must be the next
- * of its kind: of the answers in the order of the questions, of the events of its channel.
+ * What comes from the server. A frame or an event is taken when it is complete, and must be the
+ * next of its kind: of the answers in the order of the questions, of the events of its channel.
  *
  * Which place a message got is not always known beforehand (two publishers, a lapped ring): the
  * first who sees it tells, by its answer or by the event, and everybody else must agree.
@@ -28,18 +28,21 @@ oracle_place(struct oracle *o, struct publish *p, uint64_t seq)
 	if (p->seq == seq)
 		return true;
 	if (p->seq != 0 || seq == 0 || seq > c->count) {
-		went_wrong(o, WRONG_DOUBLED, "message %u is event %" PRIu64 " and %" PRIu64 " of %s, "
-		    "which has %" PRIu64, p->id, p->seq, seq, c->name, c->count);
+		went_wrong(o, WRONG_DOUBLED,
+		    "message %u is event %" PRIu64 " and %" PRIu64 " of %s, "
+		    "which has %" PRIu64,
+		    p->id, p->seq, seq, c->name, c->count);
 		return false;
 	}
 	if (c->log[seq % LOG].seq == seq) {
-		went_wrong(o, WRONG_DOUBLED, "event %" PRIu64 " of %s is message %u and %u", seq, c->name,
-		    c->log[seq % LOG].id, p->id);
+		went_wrong(o, WRONG_DOUBLED, "event %" PRIu64 " of %s is message %u and %u", seq,
+		    c->name, c->log[seq % LOG].id, p->id);
 		return false;
 	}
 	if (last != NULL && seq <= *last) {
-		went_wrong(o, WRONG_OTHER, "message %u of %s is event %" PRIu64 ", one before it %" PRIu64,
-		    p->id, c->name, seq, *last);
+		went_wrong(o, WRONG_OTHER,
+		    "message %u of %s is event %" PRIu64 ", one before it %" PRIu64, p->id, c->name,
+		    seq, *last);
 		return false;
 	}
 	if (last != NULL)
@@ -64,7 +67,7 @@ oracle_publish(struct oracle *o, unsigned chan, int client, uint32_t len)
 size_t
 oracle_data(char *out, const struct publish *p)
 {
-	size_t n = (size_t)sprintf(out, "{\"n\":%u,\"fill\":\"", p->id), i;
+	size_t n = (size_t)snprintf(out, 40, "{\"n\":%u,\"fill\":\"", p->id), i;
 
 	for (i = n; i + 2 < p->len; i++)
 		out[i] = (char)('a' + (p->id * 7 + i * (1 + i / 26)) % 26);
@@ -85,9 +88,10 @@ take_event(struct oracle *o, struct client *k, unsigned chan, uint64_t seq, cons
 	unsigned id = 0;
 
 	if (k->next[chan] == 0 || seq != k->next[chan]) {
-		went_wrong(o, seq < k->next[chan] || k->next[chan] == 0 ? WRONG_DOUBLED : WRONG_LOST,
-		    "client %td got event %" PRIu64 " of %s instead of %" PRIu64, k - o->client, seq,
-		    c->name, k->next[chan]);
+		went_wrong(o,
+		    seq < k->next[chan] || k->next[chan] == 0 ? WRONG_DOUBLED : WRONG_LOST,
+		    "client %td got event %" PRIu64 " of %s instead of %" PRIu64, k - o->client,
+		    seq, c->name, k->next[chan]);
 		return false;
 	}
 	if (sscanf(data, "{\"n\":%u,", &id) != 1 || (p = &o->pub[id % LOG])->id != id ||
@@ -130,8 +134,8 @@ take_ws_event(struct oracle *o, struct client *k, const char *p, size_t n)
 	unsigned long long seq = 0;
 	int used = 0;
 
-	if (chan < 0 || sscanf(quote, "\",\"seq\":%llu,\"data\":%n", &seq, &used) != 1 || used == 0 ||
-	    p[n - 1] != '}') {
+	if (chan < 0 || sscanf(quote, "\",\"seq\":%llu,\"data\":%n", &seq, &used) != 1 ||
+	    used == 0 || p[n - 1] != '}') {
 		went_wrong(o, WRONG_TORN, "client %td: torn event %.100s", k - o->client, p);
 		return;
 	}
@@ -147,7 +151,9 @@ take_gap(struct oracle *o, struct client *k, const char *p)
 	char name[40] = "";
 	int chan;
 
-	sscanf(p, "{\"type\":\"gap\",\"channel\":\"%39[^\"]\",\"from\":%llu,\"to\":%llu,\"epoch\":\"%llx\"}",
+	sscanf(p,
+	    "{\"type\":\"gap\",\"channel\":\"%39[^\"]\",\"from\":%llu,\"to\":%llu,"
+	    "\"epoch\":\"%llx\"}",
 	    name, &from, &to, &epoch);
 	chan = chan_by_name(o, name, strlen(name));
 	if (chan < 0 || !o->chan[chan].may_gap || from != k->next[chan] || to < from ||
@@ -169,10 +175,12 @@ take_published(struct oracle *o, const struct reply *q, const char *p, size_t n)
 
 	if (at != NULL)
 		sscanf(at, "\"seq\":%llu", &seq);
-	snprintf(want, sizeof want, "{\"type\":\"published\",\"id\":%u,\"channel\":\"%s\",\"seq\":%llu}",
-	    q->id, o->chan[q->chan].name, seq);
+	snprintf(want, sizeof want,
+	    "{\"type\":\"published\",\"id\":%u,\"channel\":\"%s\",\"seq\":%llu}", q->id,
+	    o->chan[q->chan].name, seq);
 	if (strlen(want) != n || memcmp(want, p, n) != 0)
-		went_wrong(o, WRONG_TORN, "got %.200s instead of the answer to message %u", p, q->id);
+		went_wrong(
+		    o, WRONG_TORN, "got %.200s instead of the answer to message %u", p, q->id);
 	else
 		oracle_place(o, pub, seq);
 }
@@ -195,8 +203,10 @@ take_reply(struct oracle *o, struct client *k, unsigned opcode, const char *p, s
 		take_published(o, q, p, n);
 		return;
 	case REPLY_SUBSCRIBED:
-		snprintf(want, sizeof want, "{\"type\":\"subscribed\",\"channel\":\"%s\",\"epoch\":\"%016"
-		    PRIx64 "\",\"seq\":%" PRIu64 "}", o->chan[q->chan].name, oracle_epoch(o, q->chan), q->seq);
+		snprintf(want, sizeof want,
+		    "{\"type\":\"subscribed\",\"channel\":\"%s\",\"epoch\":\"%016" PRIx64
+		    "\",\"seq\":%" PRIu64 "}",
+		    o->chan[q->chan].name, oracle_epoch(o, q->chan), q->seq);
 		k->next[q->chan] = q->seq + 1;
 		break;
 	case REPLY_UNSUBSCRIBED:
@@ -210,7 +220,8 @@ take_reply(struct oracle *o, struct client *k, unsigned opcode, const char *p, s
 		break;
 	}
 	if (op != opcode || strlen(want) != n || memcmp(want, p, n) != 0)
-		went_wrong(o, WRONG_LOST, "client %td: got %.200s instead of %.200s", k - o->client, p, want);
+		went_wrong(o, WRONG_LOST, "client %td: got %.200s instead of %.200s", k - o->client,
+		    p, want);
 }
 
 /* The poison rule has closed it: what it still had to get does not come. */
@@ -219,8 +230,8 @@ take_close(struct oracle *o, struct client *k, const unsigned char *p, size_t n)
 {
 	static const char reason[] = "this message ends workers";
 
-	if (!k->may_fall || n != 2 + sizeof reason - 1 || p[0] != 1011 >> 8 || p[1] != (1011 & 255) ||
-	    memcmp(p + 2, reason, n - 2) != 0) {
+	if (!k->may_fall || n != 2 + sizeof reason - 1 || p[0] != 1011 >> 8 ||
+	    p[1] != (1011 & 255) || memcmp(p + 2, reason, n - 2) != 0) {
 		went_wrong(o, WRONG_CLOSED, "client %td: close frame %u %.*s", k - o->client,
 		    n >= 2 ? p[0] << 8 | p[1] : 0, n >= 2 ? (int)n - 2 : 0, (const char *)p + 2);
 		return;
@@ -258,9 +269,10 @@ take_ws(struct oracle *o, struct client *k, unsigned char *p, size_t n)
 	if (n < 2)
 		return 0;
 	len = p[1] & 127;
-	if ((p[0] & 0xf0) != 0x80 || p[1] > 127 || (len == 127 && n >= 10 && (p[2] | p[3] | p[4]) != 0)) {
-		went_wrong(o, WRONG_TORN, "client %td: frame begins with %02x %02x", k - o->client, p[0],
-		    p[1]);
+	if ((p[0] & 0xf0) != 0x80 || p[1] > 127 ||
+	    (len == 127 && n >= 10 && (p[2] | p[3] | p[4]) != 0)) {
+		went_wrong(o, WRONG_TORN, "client %td: frame begins with %02x %02x", k - o->client,
+		    p[0], p[1]);
 		return 0;
 	}
 	if (len >= 126)
@@ -294,7 +306,8 @@ take_sse(struct oracle *o, struct client *k, unsigned char *p, size_t n)
 	*end = '\0';
 	if (sscanf((char *)p, "id: %16llx:%llu\ndata: %n", &epoch, &seq, &used) != 2 || used == 0 ||
 	    epoch != oracle_epoch(o, 0))
-		went_wrong(o, WRONG_TORN, "client %td: torn event %.100s", k - o->client, (char *)p);
+		went_wrong(
+		    o, WRONG_TORN, "client %td: torn event %.100s", k - o->client, (char *)p);
 	else
 		take_event(o, k, 0, seq, (char *)p + used, (size_t)(end - p) - (size_t)used);
 	return (size_t)(end - p) + 2;
@@ -308,7 +321,9 @@ take_raw(struct oracle *o, struct client *k, const unsigned char *p, size_t n)
 	for (i = 0; i < n && k->raw_at < k->raw_n; i++, k->raw_at++) {
 		char want = k->raw[k->raw_at];
 
-		if (want == ANY_DIGIT ? p[i] >= '0' && p[i] <= '9' : (char)p[i] == want || want == ANY_BYTE)
+		if (want == (char)p[i] || want == ANY_BYTE)
+			continue;
+		if (want == ANY_DIGIT && p[i] >= '0' && p[i] <= '9')
 			continue;
 		went_wrong(o, WRONG_TORN, "client %td: got %.120s instead of %.120s", k - o->client,
 		    (const char *)p + i, k->raw + k->raw_at);
@@ -330,8 +345,9 @@ oracle_take(struct oracle *o, struct client *k)
 		else if (k->kind == CLIENT_SSE)
 			used = take_sse(o, k, k->in + at, k->n - at);
 		else {
-			went_wrong(o, WRONG_DOUBLED, "client %td got more than it asked for: %.100s",
-			    k - o->client, (char *)k->in + at);
+			went_wrong(o, WRONG_DOUBLED,
+			    "client %td got more than it asked for: %.100s", k - o->client,
+			    (char *)k->in + at);
 			return;
 		}
 		at += used;

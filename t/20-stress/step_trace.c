@@ -160,7 +160,8 @@ mix_channel(const struct region *r, uint64_t h, uint32_t chan)
 	h = mix(h, c, 48);
 	q = word_get(&c->tail);
 	for (i = 0; i < CELLS_HASHED; i++)
-		h = mix(h, region_ring(r, chan) + ((q + i) & channel_mask(c, r->caps.ring_cells)), 8);
+		h = mix(
+		    h, region_ring(r, chan) + ((q + i) & channel_mask(c, r->caps.ring_cells)), 8);
 	return h;
 }
 
@@ -207,7 +208,8 @@ next_is_call(struct tracer *t)
 	static struct { unsigned long rip; bool call; } cache[CODE_CACHE];
 	unsigned long rip, code;
 
-	rip = (unsigned long)ptrace(PTRACE_PEEKUSER, t->pid, offsetof(struct user_regs_struct, rip), 0);
+	rip = (unsigned long)ptrace(
+	    PTRACE_PEEKUSER, t->pid, offsetof(struct user_regs_struct, rip), 0);
 	if (cache[rip % CODE_CACHE].rip != rip) {
 		code = (unsigned long)ptrace(PTRACE_PEEKTEXT, t->pid, rip, 0);
 		cache[rip % CODE_CACHE].rip = rip;

@@ -11,9 +11,9 @@
 struct server;
 
 /*
- * A point: the worker has made `calls` system calls that do something since the turn began, and since the last of
- * them the region has changed `changes` times. Private memory dies with the worker, so instructions
- * between two points are the same death.
+ * A point: the worker has made `calls` system calls that do something since the turn began, and
+ * since the last of them the region has changed `changes` times. Private memory dies with the
+ * worker, so instructions between two points are the same death.
  */
 struct point {
 	uint32_t calls, changes;

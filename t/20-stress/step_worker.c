@@ -4,11 +4,11 @@
  *	step_worker SCENARIO|all [EVERY [FROM]] [--double N] [--seconds S] [--first]
  *		[--fault K]
  *
- * plenumd ($PLENUMD) runs as always, with its keeper. A scenario is a turn of its clients. The first
- * time the worker is stepped through it, and each instruction that changes the region, and each
- * system call, is noted as a point (step_trace.c). Then the turn is made again and again, and each
- * time kill -9 comes behind another point. The keeper starts an heir, the clients finish their turn,
- * and must have got every byte that is theirs: no more, no less, in order (step_client.c,
+ * plenumd ($PLENUMD) runs as always, with its keeper. A scenario is a turn of its clients. The
+ * first time the worker is stepped through it, and each instruction that changes the region, and
+ * each system call, is noted as a point (step_trace.c). Then the turn is made again and again, and
+ * each time kill -9 comes behind another point. The keeper starts an heir, the clients finish their
+ * turn, and must have got every byte that is theirs: no more, no less, in order (step_client.c,
  * step_take.c), without a close. Streams go on from kill to kill; after a violation plenumd is
  * started anew.
  *
@@ -16,10 +16,10 @@
  *	--double N	the heir dies, too, behind every n-th point of its own first turn
  *	--seconds S	stop a scenario after so long; the points tried lie evenly
  *	--first		the first violation ends it
- *	--fault K	SIGSEGV instead, twice while the same message is in hand, behind point K of the
- *			last scenario: its sender is closed with 1011, and nobody else notices
+ *	--fault K	SIGSEGV instead, twice while the same message is in hand, behind point K of
+ *			the last scenario: its sender is closed with 1011, nobody else notices
  *
- * Without arguments: all, 60 seconds. Exit status 0: nothing was wrong; 77: it cannot be tried here.
+ * Without arguments: all, 60 seconds. Exit status 0: nothing was wrong; 77: it cannot be tried.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -108,7 +108,8 @@ start_fixture(void)
 	oracle_learn(&oracle);
 	scene->start(&oracle);
 	if (!oracle_drain(&oracle, 3)) {
-		fprintf(stderr, "step_worker: %s does not even begin: %s\n", scene->name, oracle.why);
+		fprintf(
+		    stderr, "step_worker: %s does not even begin: %s\n", scene->name, oracle.why);
 		server_stop(&server, true);
 		exit(EXIT_FAILURE);
 	}
@@ -169,7 +170,7 @@ died(const char *who)
 		trace_kill(&tracer, false);
 }
 
-/* What is left of the clients' moves, with a worker that is not traced; then everything is there. */
+/* What is left of the clients' moves, with nobody traced; then everything must be there. */
 static void
 end(bool at_once)
 {
@@ -249,7 +250,7 @@ go_to_heir(struct point p)
 		return false;
 	dead = tracer.pid;
 	if (trace_kill(&tracer, true) != 0) {
-		went_wrong(&oracle, WRONG_OTHER, "the keeper cannot be traced: %s", strerror(errno));
+		went_wrong(&oracle, WRONG_OTHER, "the keeper is not traced: %s", strerror(errno));
 		return false;
 	}
 	count.kills++;
@@ -305,7 +306,7 @@ fault_at(struct point p, unsigned n)
 		return;
 	dead = tracer.pid;
 	if (trace_fault(&tracer, SIGSEGV, true) != 0) {
-		went_wrong(&oracle, WRONG_OTHER, "the keeper cannot be traced: %s", strerror(errno));
+		went_wrong(&oracle, WRONG_OTHER, "the keeper is not traced: %s", strerror(errno));
 		return;
 	}
 	count.kills++;
@@ -355,6 +356,12 @@ spread(unsigned i, unsigned n)
 	}
 }
 
+static bool
+is_time(double until)
+{
+	return count.violations < opt.violations && server_now() < until;
+}
+
 static void
 double_deaths(struct point p, unsigned k, double until)
 {
@@ -364,8 +371,7 @@ double_deaths(struct point p, unsigned k, double until)
 	record_heir(p, &heir);
 	if (!judge(k, -1))
 		return;
-	for (j = 0; j < heir.n && count.violations < opt.violations && server_now() < until;
-	    j += opt.heirs) {
+	for (j = 0; j < heir.n && is_time(until); j += opt.heirs) {
 		die_twice(p, heir.p[j]);
 		judge(k, (int)j);
 	}
@@ -376,7 +382,7 @@ faults(const struct points *points, double until)
 {
 	unsigned i, k;
 
-	for (i = 0; i < points->n && count.violations < opt.violations && server_now() < until; i++) {
+	for (i = 0; i < points->n && is_time(until); i++) {
 		k = opt.fault >= 0 ? (unsigned)opt.fault : spread(i, points->n);
 		if (k >= points->n)
 			break;
@@ -394,9 +400,10 @@ faults(const struct points *points, double until)
 static void
 kills(const struct points *points, double until)
 {
-	unsigned n = points->n > opt.from ? (points->n - opt.from + opt.every - 1) / opt.every : 0, i, k;
+	unsigned rest = points->n > opt.from ? points->n - opt.from : 0;
+	unsigned n = (rest + opt.every - 1) / opt.every, i, k;
 
-	for (i = 0; i < n && count.violations < opt.violations && server_now() < until; i++) {
+	for (i = 0; i < n && is_time(until); i++) {
 		k = opt.from + opt.every * (opt.seconds > 0 ? spread(i, n) : i);
 		if (opt.heirs > 0)
 			double_deaths(points->p[k], k, until);
@@ -413,11 +420,13 @@ report(unsigned number, const struct points *points, double seconds)
 	unsigned i;
 
 	collect();
-	printf("step_worker: %u %s: %u points, %lu kills, %lu of heirs, %lu too late, adopted %llu, "
-	    "doubts %llu taken %llu void, cuts %llu, poisoned %lu, %.1f s: %lu violations", number, scene->name,
-	    points->n, count.kills, count.heirs, count.missed, (unsigned long long)count.adopted,
-	    (unsigned long long)count.taken, (unsigned long long)count.void_,
-	    (unsigned long long)count.cuts, count.poisoned, seconds, count.violations);
+	printf("step_worker: %u %s: %u points, %lu kills, %lu of heirs, %lu too late, "
+	       "adopted %llu, doubts %llu taken %llu void, cuts %llu, poisoned %lu, %.1f s: "
+	       "%lu violations",
+	    number, scene->name, points->n, count.kills, count.heirs, count.missed,
+	    (unsigned long long)count.adopted, (unsigned long long)count.taken,
+	    (unsigned long long)count.void_, (unsigned long long)count.cuts, count.poisoned,
+	    seconds, count.violations);
 	for (i = 0; i < WRONG_COUNT; i++)
 		if (count.wrong[i] > 0)
 			printf(" %s %lu", wrong_name((enum wrong)i), count.wrong[i]);

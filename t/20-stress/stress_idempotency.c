@@ -2,10 +2,10 @@
  * Idempotency keys under fire: stress_idempotency [SECONDS [SEED]]
  *
  * Four workers ask for the same keys, one after the other and nearly at the same time, publish
- * those that they come to own, and ask again until they have an answer. Each is killed (or stopped for a
- * while) at any moment; its heir executes the message in hand again, or, if its connection is lost,
- * only settles it and asks on a new one. Now and then an owner gives up. The period turns all the
- * while, as often as a key may see it: at most once between the first look for it and the last.
+ * those that they come to own, and ask again until they have an answer. Each is killed (or stopped
+ * for a while) at any moment; its heir executes the message in hand again, or, if its connection is
+ * lost, only settles it and asks on a new one. Now and then an owner gives up. The period turns all
+ * the while, as often as a key may see it: at most once between the first look for it and the last.
  *
  * Violations: a key published twice or not at all, two answers for one key, an answer that is not
  * the place of the event, nobody getting on.

@@ -16,10 +16,13 @@ play() {
 	url=$(url)
 	SERVER=$master WIRE_ONLY=$1 PLENUM_URL=${url%/} node "$scenes" | sed 's/^/# /'
 }
-# seconds of processor time of both workers
-cpu() { cat "/proc/$(worker 0)/stat" "/proc/$(worker 1)/stat" | awk '{ n += $14 + $15 } END { print n }'; }
+# hundredths of a second of processor time of both workers
+cpu() {
+	cat "/proc/$(worker 0)/stat" "/proc/$(worker 1)/stat" | awk '{ n += $14 + $15 } END { print n }'
+}
 
-start -D header_timeout=2s -D keepalive_timeout=1s
+# three scenes publish 24M each, and all of it may lie in one arena
+start -D header_timeout=2s -D keepalive_timeout=1s -D arena=256M
 scene 'a long answer to a slow reader is whole, HTTP/1.1 with Connection: close'
 scene 'a long answer to a slow reader is whole, HTTP/1.0'
 scene 'a request behind a long answer is not late because the answer takes long'

@@ -1,9 +1,9 @@
 // The scenes of clients.sh, which starts a server with the settings that each of them needs.
-import { execFileSync } from 'node:child_process';
-import fs from 'node:fs';
 import net from 'node:net';
 import { assert, atEnd, host, newChannel, port, run, sleep, test } from '../40-wire/tap.mjs';
-import { OP, Raw, connect, eventsPath, frame, requestText, textFrame, upgraded } from '../40-wire/raw.mjs';
+import {
+	OP, Raw, connect, eventsPath, frame, requestText, textFrame, upgraded,
+} from '../40-wire/raw.mjs';
 
 export {};	// no test by itself
 
@@ -35,8 +35,8 @@ async function lazy(bytes, ms) {
 	return raw;
 }
 
-for (const [how, headers, version] of [['HTTP/1.1 with Connection: close', { Connection: 'close' }, '1.1'],
-		['HTTP/1.0', {}, '1.0']])
+for (const [how, headers, version] of [
+		['HTTP/1.1 with Connection: close', { Connection: 'close' }, '1.1'], ['HTTP/1.0', {}, '1.0']])
 	test(`a long answer to a slow reader is whole, ${how}`, async () => {
 		const channel = newChannel();
 		await fill(channel, 400);
@@ -92,7 +92,8 @@ test('a client whose segments end within requests is not late', async () => {
 
 test('a body whose chunks fill a block is refused at once', async () => {
 	const raw = await connect();
-	raw.send(`POST ${eventsPath(newChannel())} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n`);
+	raw.send(requestText('POST', eventsPath(newChannel()),
+		{ headers: { 'Transfer-Encoding': 'chunked' } }));
 	raw.send('1\r\n5\r\n'.repeat(20000) + '0\r\n\r\n');
 	assert.equal((await raw.response()).status, 413);
 }, { seconds: 5 });
