@@ -138,7 +138,7 @@ back_off(enum slot_death d)
 	log_error("worker keeps failing, the next start waits ms=%u", backoff_ms);
 	word_set(&slot->backoff_until, now + backoff_ms);
 	for (waited = 0; waited < backoff_ms && word32_get(&slot->order) != ORDER_STOP;
-	     waited += 50)
+	    waited += 50)
 		sleep_ms(50);
 	word_set(&slot->backoff_until, 0);
 }

@@ -192,7 +192,7 @@ enum settings_service {
 	X(json_depth, INT, 0, "32", 1, 256, LIVE, HERE, NULL, \
 	    "deepest nesting of JSON that is accepted") \
 	X(compress_min, SIZE, 0, "1K", 64, 16 * SETTINGS_M, LIVE, HERE, NULL, \
-	    "smallest event that is compressed for clients that negotiated it") \
+	    "smallest event that is compressed for clients that negotiated it (not used yet)") \
 	X(arena, SIZE, 0, "64M", 1 * SETTINGS_M, 64 * SETTINGS_G, RESTART, HERE, NULL, \
 	    "shared memory for the events of one writer, touched as it is used") \
 	X(frame_arena, SIZE, 0, "16M", 4 * SETTINGS_M, 4 * SETTINGS_G, RESTART, HERE, NULL, \
@@ -206,7 +206,7 @@ enum settings_service {
 	X(channel_idle, TIME, 0, "10m", 1 * SETTINGS_S, 720 * SETTINGS_H, LIVE, HERE, NULL, \
 	    "time after which a channel without subscribers and events is forgotten") \
 	X(presence_max, INT, 0, "65536", 16, 16777216, RESTART, HERE, NULL, \
-	    "presence entries that may exist at a time") \
+	    "presence entries that may exist at a time (not used yet)") \
 	X(idempotency_max, INT, 0, "65536", 16, 16777216, RESTART, HERE, NULL, \
 	    "idempotency keys that are remembered at a time") \
 	X(auth, ENUM, auth, "none", 0, 0, LIVE, LATER, NULL, \
@@ -236,19 +236,21 @@ enum settings_service {
 	X(stuck_timeout, TIME, 0, "1s", 100, SETTINGS_H, LIVE, HERE, NULL, \
 	    "time without a heartbeat after which a worker is ended and followed") \
 	X(upgrade_grace, TIME, 0, "10s", 0, SETTINGS_H, LIVE, HERE, NULL, \
-	    "time a new binary runs in the first slot before the others follow") \
+	    "time a new binary runs in the first slot before the others follow (not used yet)") \
 	X(orphan_timeout, TIME, 0, "30s", 100, 24 * SETTINGS_H, LIVE, HERE, NULL, \
-	    "time the workers go on serving without a master") \
+	    "time the workers go on serving without a master (not used yet)") \
 	X(redis, LIST, 1024, "", 0, 1023, LIVE, LATER, NULL, \
 	    "redis://[user:pass@]host:port/db, several are shards; empty: a single host") \
 	X(redis_prefix, STRING, 64, "plenum", 1, 63, RESTART, HERE, NULL, \
-	    "what the names of all keys and channels in Redis begin with") \
+	    "what the names of all keys and channels in Redis begin with (not used yet)") \
 	X(buckets, INT, 0, "32", 1, 1024, RESTART, HERE, NULL, \
-	    "Redis channels that carry the events between hosts; the same on all of them") \
+	    "Redis channels that carry the events between hosts; the same on all of them " \
+	    "(not used yet)") \
 	X(host_lease, TIME, 0, "5s", 500, 10 * SETTINGS_MIN, LIVE, HERE, NULL, \
-	    "time after which the other hosts take a silent one for gone") \
+	    "time after which the other hosts take a silent one for gone (not used yet)") \
 	X(cluster_outage, ENUM, cluster_outage, "refuse", 0, 0, LIVE, HERE, NULL, \
-	    "without Redis, channels with order = cluster refuse events or go on locally") \
+	    "without Redis, channels with order = cluster refuse events or go on locally " \
+	    "(not used yet)") \
 	X(database, STRING, 512, "sqlite:STATE_DIR/plenum.db", 1, 511, RESTART, LATER, NULL, \
 	    "where durable channels are kept; STATE_DIR stands for state_dir") \
 	X(debug_endpoints, BOOL, 0, "no", 0, 1, LIVE, HERE, NULL, \

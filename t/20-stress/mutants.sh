@@ -97,7 +97,7 @@ mutant 'an heir does not compare the origin' 4 worker/message.c \
 mutant 'accepting is not stored' 3 worker/conn.c \
     '/word_set\(&w->slot->accepting, \(uint64_t\)listener/d'
 mutant 'an heir does not register what was being accepted' 3 worker/recover.c \
-    's/ \|\| ci \+ 1 == \(uint32_t\)word_get\(&w->slot->accepting\)\)/)/'
+    's/^	    ci \+ 1 == \(uint32_t\)word_get\(&w->slot->accepting\)\)/	    0)/'
 mutant 'a first fragment is not told from an empty block' 6 worker/ws.c \
     's/return b != 0 && word_get\(&block_at\(w, b\)->commit\) != 0;/return b != 0;/'
 mutant 'an heir begins the frame arena anew' 7 worker/recover.c \

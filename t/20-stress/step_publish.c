@@ -658,8 +658,8 @@ main(int argc, char **argv)
 		if (argc < 5 || (unsigned)atoi(argv[4]) == i)
 			run(i, freeze_every, kill_every);
 	printf("step_publish: %lu instructions stepped, %lu states (3 deaths each), %lu deaths of "
-	       "heirs, "
-	       "%lu kills, %lu frozen: %lu violations\n",
+	    "heirs, "
+	    "%lu kills, %lu frozen: %lu violations\n",
 	    instructions, states, 2 * heirs, kills, frozen, violations);
 	return violations == 0 && states > 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

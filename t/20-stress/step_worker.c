@@ -421,8 +421,8 @@ report(unsigned number, const struct points *points, double seconds)
 
 	collect();
 	printf("step_worker: %u %s: %u points, %lu kills, %lu of heirs, %lu too late, "
-	       "adopted %llu, doubts %llu taken %llu void, cuts %llu, poisoned %lu, %.1f s: "
-	       "%lu violations",
+	    "adopted %llu, doubts %llu taken %llu void, cuts %llu, poisoned %lu, %.1f s: "
+	    "%lu violations",
 	    number, scene->name, points->n, count.kills, count.heirs, count.missed,
 	    (unsigned long long)count.adopted, (unsigned long long)count.taken,
 	    (unsigned long long)count.void_, (unsigned long long)count.cuts, count.poisoned,

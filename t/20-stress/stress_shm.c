@@ -616,7 +616,8 @@ set_up(void)
 {
 	static const struct region_caps caps = {
 		.workers = PROCS, .channels = 64, .ring_cells = RING, .conns = 16, .blocks = 2,
-		.arena = 1 << 20, .frame_arena = 1 << 16,
+		/* the rings keep some 640K alive: room also if one writer wrote it all */
+		.arena = 2 << 20, .frame_arena = 1 << 16,
 	};
 	struct channel_rule_values v = { .history = RING };
 	uint32_t chan;
@@ -717,9 +718,9 @@ main(int argc, char **argv)
 	check_end();
 	messages = sum(book->done, NSENDERS);
 	printf("stress_shm: seed %llu, %llu messages, %llu kills, %llu stops, %llu doubts taken, "
-	       "%llu channels made, %llu recycled, %llu fleeting, %llu stale, %llu joins (%llu "
-	       "moved on), "
-	       "%llu table full, %llu moved, %llu dropped, %llu sleeps: %llu violations\n",
+	    "%llu channels made, %llu recycled, %llu fleeting, %llu stale, %llu joins (%llu "
+	    "moved on), "
+	    "%llu table full, %llu moved, %llu dropped, %llu sleeps: %llu violations\n",
 	    (unsigned long long)first, (unsigned long long)messages,
 	    (unsigned long long)book->kills, (unsigned long long)book->stops,
 	    (unsigned long long)book->taken, (unsigned long long)stat_sum(STAT_CHANNELS_MADE),

@@ -38,7 +38,9 @@ check "both workers are alive" is "$(field workers_alive)" 2
 
 curl_events() {
 	connect
-	printf 'POST /api/channels/room-1/events HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n{}' >&7
+	printf '%s\r\n' 'POST /api/channels/room-1/events HTTP/1.1' 'Host: a' \
+	    'Content-Length: 2' '' >&7
+	printf '{}' >&7
 	read -r -t 5 line <&7
 	hang_up
 	is "$(echo "$line" | cut -d ' ' -f 2)" 202
@@ -47,7 +49,8 @@ check "an event is published" curl_events
 check "show channels succeeds" says show channels
 check "and shows the channel" has "$dir/out" "^room-1 .* 1  "
 exec 8<> "/dev/tcp/127.0.0.1/$(port)"
-printf 'GET /api/channels/room-1/events HTTP/1.1\r\nHost: a\r\nAccept: text/event-stream\r\n\r\n' >&8
+printf '%s\r\n' 'GET /api/channels/room-1/events HTTP/1.1' 'Host: a' \
+    'Accept: text/event-stream' '' >&8
 streams() { says show conns && grep -q "stream.*room-1" "$dir/out"; }
 check "show conns shows a subscriber" wait_until 5 streams
 exec 8>&- 8<&-

@@ -4,7 +4,11 @@
 
 CROWD=${CROWD:-./t/tools/crowd}
 
-crowd() { "$CROWD" --port "$(port)" "$@" > "$dir/crowd" 2>&1 || { sed 's/^/# /' "$dir/crowd"; return 1; }; }
+crowd() {
+	"$CROWD" --port "$(port)" "$@" > "$dir/crowd" 2>&1 && return
+	sed 's/^/# /' "$dir/crowd"
+	return 1
+}
 sequential() { local i; for i in $(seq 50); do connect; answers || return 1; hang_up; done; }
 
 pss() {
@@ -33,7 +37,8 @@ check "50 clients make one new channel at the same moment: one epoch, seq 1 to 5
 
 check "4000 idle WebSocket connections are held" hold 4000
 a=$(column 0 12) b=$(column 1 12)
-check "they are spread over the workers" [ $((a * 10)) -le $((b * 12)) -a $((b * 10)) -le $((a * 12)) ]
+check "they are spread over the workers" \
+    [ $((a * 10)) -le $((b * 12)) -a $((b * 10)) -le $((a * 12)) ]
 let_go
 stop
 
@@ -49,7 +54,8 @@ stop
 start -D max_connections=20 -D workers=1
 check "20 are held, as many as may be" hold 20
 connect
-check "one too many is told 503" is "$(head -n 1 <&7 | tr -d '\r')" "HTTP/1.1 503 Service Unavailable"
+check "one too many is told 503" \
+    is "$(head -n 1 <&7 | tr -d '\r')" "HTTP/1.1 503 Service Unavailable"
 hang_up
 let_go
 connect

@@ -62,7 +62,9 @@ check "twenty reloads are twenty snapshots" in_force 23
 settled() { [ "$(sum_of_descriptors "$master")" -le "$before" ]; }
 check "the master's descriptors do not grow" wait_until 5 settled
 slots_settled() {
-	[ "$(sum_of_descriptors "$(keeper 0)" "$(keeper 1)" "$(worker 0)" "$(worker 1)")" -le "$slots" ]
+	local sum
+	sum=$(sum_of_descriptors "$(keeper 0)" "$(keeper 1)" "$(worker 0)" "$(worker 1)")
+	[ "$sum" -le "$slots" ]
 }
 check "the slots' descriptors do not grow" wait_until 5 slots_settled
 n=$(reloads)

@@ -55,7 +55,8 @@ check "the first one goes on" serves
 check "the pid file is still the first one's" is "$(cat "$run/plenumd.pid")" "$master"
 mkdir "$dir/other"
 other() {
-	"$PLENUMD" -f -D listen="127.0.0.1:$(port)" -D run_dir="$dir/other" -D workers=1 2> "$dir/err"
+	"$PLENUMD" -f -D listen="127.0.0.1:$(port)" -D run_dir="$dir/other" -D workers=1 \
+	    2> "$dir/err"
 }
 check "an address that is taken is refused" fails other
 check "it is told so in one line" has "$dir/err" "^plenumd: cannot listen on 127.0.0.1:[0-9]*: "

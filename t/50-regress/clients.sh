@@ -18,7 +18,8 @@ play() {
 }
 # hundredths of a second of processor time of both workers
 cpu() {
-	cat "/proc/$(worker 0)/stat" "/proc/$(worker 1)/stat" | awk '{ n += $14 + $15 } END { print n }'
+	cat "/proc/$(worker 0)/stat" "/proc/$(worker 1)/stat" |
+	    awk '{ n += $14 + $15 } END { print n }'
 }
 
 # three scenes publish 24M each, and all of it may lie in one arena
