@@ -138,10 +138,13 @@ start_visit(struct oracle *o)
 	open_subscriber(o, B, 0);
 }
 
+/* The first upgrade of a worker takes millions of instructions, which none must step through. */
 static void
 prepare_visit(struct oracle *o)
 {
-	(void)o;
+	open_ws(o, C, 0);
+	client_close(o, C);
+	oracle_drain(o, 3);
 	said.n = said2.n = 0;
 }
 
@@ -191,8 +194,8 @@ start_http(struct oracle *o)
 	client_open(o, A, CLIENT_HTTP, 0);
 	open_subscriber(o, B, 0);
 	said.n = 0;
-	say_post(o, A, 0, 100, &said);
-	say_post(o, A, 0, 100, &said);
+	say_post(o, A, 0, 50, &said);
+	say_post(o, A, 0, 50, &said);
 	client_send(o, A, said.p, said.n);
 	oracle_drain(o, 3);
 }
@@ -201,10 +204,10 @@ static void
 prepare_http(struct oracle *o)
 {
 	said.n = 0;
-	say_post(o, A, 0, 300, &said);
+	say_post(o, A, 0, 70, &said);
 	say_history(o, A, 0, o->chan[0].count - 3, &said);
-	say_post(o, A, 0, 500, &said);
-	cut[0] = said.n - 250;
+	say_post(o, A, 0, 90, &said);
+	cut[0] = said.n - 50;
 	cut[1] = 0;
 }
 

@@ -31,7 +31,8 @@ typedef bool (*trace_idle_fn)(void *arg);
 struct tracer {
 	const struct server *s;
 	pid_t pid;
-	int base;			/* our descriptor for its epoll set, or -1 */
+	int base, base_number;		/* our descriptor for its epoll set, or -1; its own */
+	unsigned vain;			/* looks for events, since something was done */
 	bool at_call;			/* stands before a system call that it has entered */
 	bool asks;			/* that call changes nothing */
 	bool at_rest;			/* that call would wait */
