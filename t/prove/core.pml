@@ -2,13 +2,12 @@
  * Publish, read, join, sleep and the heir of shm/event.c, shm/dirty.c and shm/channel.c, with deaths.
  *
  * Two workers publish into a channel with a ring of two cells; a third one, the reader, joins it,
- * reads and sleeps. Each may die before every step (CRASHES deaths in all) and is followed by its
- * heir, which finds what is in the slot and nothing else. doc/PROOFS.md maps the steps to the code.
+ * reads and sleeps. Each may die before every step and is followed by its heir, which finds what
+ * is in the slot and nothing else. doc/PROOFS.md maps the steps to the code.
  *
- * A step is one access to a word that others change, or several of which only the heir can tell the
- * order and does not. A record is named by a number that is never used again, as positions are not
- * (modulo 2^47), and whose upper part is its writer; arena.pml's part, the lapping of an arena, is in
- * relacy_arena.cpp.
+ * A step is one access to a word that others change, or several of which nobody can tell the
+ * order. A record is named by a number that is never used again, as positions are not (modulo 2^47),
+ * and whose upper part is its writer; how an arena is lapped is in relacy_arena.cpp.
  *
  * What must hold is asserted where it happens:
  *	at the CAS of a cell	it is the next event (dense), and the message was not published yet
@@ -16,8 +15,9 @@
  *	at the reader		what it reads carries its seq; nothing that the ring holds is a gap
  *	asleep for ever		there is nothing to read
  *
- * Configurations: CRASHES, MSGS0, MSGS1 (messages of each publisher), TAGS (tags repeat after so
- * many events), READER 0 or 1, HEIR 0: nobody follows a dead publisher. MUTANT breaks a rule.
+ * CRASHES deaths of publishers, READER_CRASHES of the reader. MSGS0, MSGS1: messages of each
+ * publisher. TAGS: tags repeat after so many events. READER 0: none. HEIR 0: nobody follows a dead
+ * publisher. MUTANT breaks a rule.
  */
 #ifndef MUTANT
 #define MUTANT 0
