@@ -39,6 +39,7 @@ main(int argc, char **argv)
 		confhelp_mdoc(stdout);
 		return 0;
 	default:
+		worker_prepare();
 		return master_run(&o, PACKAGE_VERSION, run_worker);
 	}
 }

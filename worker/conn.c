@@ -1,7 +1,7 @@
 /*
  * Lives of connections.
  *
- * Accept:	accepting = (listener, record) -> accept4() -> options, fd, cookie -> state OPEN
+ * Accept:	accepting = (listener, record) -> accept4() -> fd, cookie -> state OPEN
  *		-> epoll ADD -> accepting = 0
  * Close:	hdr = 0 if it names the record -> state CLOSING -> close() -> words emptied
  *		-> state FREE
@@ -12,8 +12,6 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -41,7 +39,7 @@ conn_count(struct worker *w, enum dialect_id d, int by)
 static int
 epoll_change(struct worker *w, int fd, uint32_t ci, uint32_t events)
 {
-	struct epoll_event e = { .events = events, .data.u64 = ci };
+	struct epoll_event e = { .events = events, .data.u64 = source_data(SOURCE_CLIENT, ci) };
 	int set = w->slot->client_epoll;
 
 	if (epoll_ctl(set, EPOLL_CTL_MOD, fd, &e) == 0)
@@ -103,18 +101,6 @@ conn_unblock(struct worker *w, uint32_t ci)
 /* ---- birth ---- */
 
 static void
-set_options(int fd, bool is_unix)
-{
-	int one = 1;
-
-	if (is_unix)
-		return;
-	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-	/* an urgent byte would shift the kernel's count of what was read */
-	setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &one, sizeof one);
-}
-
-static void
 fill(struct worker *w, uint32_t ci, int fd, unsigned listener, uint32_t bits)
 {
 	struct conn *c = conn_at(w, ci);
@@ -151,9 +137,8 @@ open_record(struct worker *w, uint32_t ci, int fd, unsigned listener)
 {
 	bool is_unix = w->h->listener[listener].is_unix;
 	bool over = word_get(&w->slot->conns_open) >= w->conns_limit;
-	struct epoll_event e = { .events = EPOLLIN, .data.u64 = ci };
+	struct epoll_event e = { .events = EPOLLIN, .data.u64 = source_data(SOURCE_CLIENT, ci) };
 
-	set_options(fd, is_unix);
 	fill(w, ci, fd, listener, (is_unix ? CONN_UNIX : 0u) | (over ? CONN_REFUSED : 0u));
 	word_set(&w->slot->conns_open, word_get(&w->slot->conns_open) + 1);
 	conn_count(w, DIALECT_HTTP, 1);

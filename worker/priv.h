@@ -21,14 +21,13 @@
 #include "shm/slot_layout.h"
 #include "shm/writer.h"
 
-struct event_base;
 struct heritage;
 
 enum {
 	REPLY_MAX = 80 * 1024,			/* one reply */
 	CTL_MAX = BLOCK_SIZE - 64,		/* queued replies: a cut rest must fit a block */
 	FRAME_MAX = EVENT_MAX + 2048,		/* one event, framed */
-	CLIENT_EVENTS = 128,			/* of the clients' epoll set per turn */
+	CLIENT_EVENTS = 128,			/* of the slot's epoll set per turn */
 	ACCEPTS_PER_TURN = 64,
 	NOECHO_MAX = 16,			/* senders that a span must not go to */
 	FRAMES_RESERVE = 2 * BLOCK_SIZE,
@@ -44,6 +43,16 @@ enum dialect_id {
 	DIALECT_SSE,
 	DIALECT_COUNT
 };
+
+/* What an event of the slot's epoll set belongs to. Numbers of the ABI: an heir finds them there.
+ */
+enum source { SOURCE_CLIENT, SOURCE_LISTENER, SOURCE_WAKE, SOURCE_COUNT };
+
+static inline uint64_t
+source_data(enum source source, uint32_t index)
+{
+	return (uint64_t)source << 32 | index;
+}
 
 enum want { WANT_READ, WANT_WRITE, WANT_NONE };
 
@@ -108,8 +117,6 @@ struct worker {
 	struct slot *slot;
 	struct stats *stats;
 	struct settings set;
-	struct event_base *base;
-	struct event *listen_event[LISTENERS_MAX];
 
 	struct conn *conns;
 	struct priv *priv;
@@ -129,6 +136,7 @@ struct worker {
 	uint64_t now_real;		/* ms since 1970 */
 	uint64_t max_requests;		/* with jitter, 0: never */
 	uint64_t requests;
+	uint64_t next_tick;		/* ms, CLOCK_MONOTONIC */
 	uint32_t tick_at;		/* where the deadlines are looked at next */
 	uint32_t drain_at;
 	bool draining;			/* ORDER_DRAIN: goodbyes are being said */

@@ -1,13 +1,13 @@
 /*
- * The loop. libevent runs the listeners, the tick and the wake-ups; the clients lie in an epoll set
- * of the slot's own, which outlives the worker with its registrations and is one descriptor of
- * libevent's base. A turn: events of both, then what was left in blocks, then output.
+ * The loop. Clients, listeners and the wake-up lie in one epoll set, which is the slot's and
+ * outlives the worker with its registrations: an heir has nothing to open. What an event belongs to
+ * is said by its data, a source and an index. A turn: events, then what was left in blocks, then
+ * output; between two turns that have nothing to do, sleep.
  */
 #define _GNU_SOURCE
 #include "worker/worker.h"
 
 #include <errno.h>
-#include <event2/event.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +20,7 @@
 #include "ipc/wake.h"
 #include "shm/dirty.h"
 #include "worker/priv.h"
+#include "worker/wsframe.h"
 
 static struct worker the;		/* one per process */
 
@@ -54,77 +55,98 @@ catch_faults(void)
 /* ---- events ---- */
 
 static void
-on_clients(evutil_socket_t fd, short what, void *arg)
+set_clock(struct worker *w)
 {
-	struct worker *w = arg;
-	struct epoll_event ev[CLIENT_EVENTS];
-	int n = epoll_wait((int)fd, ev, CLIENT_EVENTS, 0), i;
+	w->now = clock_ms();
+	w->now_real = clock_real_ms();
+}
 
-	for (i = 0; i < n; i++) {
-		uint32_t ci = (uint32_t)ev[i].data.u64;
-		struct conn *c;
+static void
+on_client(struct worker *w, uint32_t ci)
+{
+	struct conn *c;
 
-		if (ci >= w->conns_max || conn_life(c = conn_at(w, ci)) != CONN_OPEN)
-			continue;
-		if (conn_has(c, CONN_BLOCKED)) {
-			output_writable(w, ci);
-			/* it may be blocked again by the end of the turn: it is heard now or never
-			 */
-			if (conn_life(c) == CONN_OPEN && !conn_has(c, CONN_BLOCKED))
-				input_ready(w, ci);
-		} else if (w->priv[ci].want == WANT_NONE)
-			conn_close(w, ci, STAT_DISCONNECT_CLIENT);
-		else
+	if (ci >= w->conns_max || conn_life(c = conn_at(w, ci)) != CONN_OPEN)
+		return;
+	if (conn_has(c, CONN_BLOCKED)) {
+		output_writable(w, ci);
+		/* it may be blocked again by the end of the turn: it is heard now or never */
+		if (conn_life(c) == CONN_OPEN && !conn_has(c, CONN_BLOCKED))
 			input_ready(w, ci);
-	}
+	} else if (w->priv[ci].want == WANT_NONE)
+		conn_close(w, ci, STAT_DISCONNECT_CLIENT);
+	else
+		input_ready(w, ci);
 }
 
-/* Nothing more can be taken: the queue waits for the next tick. */
 static void
-pause_accept(struct worker *w)
+watch(struct worker *w, int op, int fd, enum source source, uint32_t index)
+{
+	struct epoll_event e = { .events = EPOLLIN, .data.u64 = source_data(source, index) };
+
+	/* an heir finds it there */
+	if (epoll_ctl(w->slot->client_epoll, op, fd, &e) != 0 && errno != EEXIST && errno != ENOENT)
+		fatal("epoll_ctl: %s", strerror(errno));
+}
+
+static void
+watch_listeners(struct worker *w, int op)
 {
 	unsigned i;
 
 	for (i = 0; i < w->h->nlisteners; i++)
-		event_del(w->listen_event[i]);
+		watch(w, op, w->slot->listener[i], SOURCE_LISTENER, i);
 }
 
+/* If nothing more can be taken, the queues wait for the next tick. */
 static void
-resume_accept(struct worker *w)
+on_listener(struct worker *w, uint32_t listener)
 {
-	unsigned i;
-
-	w->accept_paused = false;
-	for (i = 0; i < w->h->nlisteners; i++)
-		event_add(w->listen_event[i], NULL);
-}
-
-static void
-on_listener(evutil_socket_t fd, short what, void *arg)
-{
-	struct worker *w = &the;
-
-	conn_accept(w, (unsigned)(uintptr_t)arg);
+	if (listener >= w->h->nlisteners || w->accept_paused)
+		return;
+	conn_accept(w, listener);
 	if (w->accept_paused)
-		pause_accept(w);
+		watch_listeners(w, EPOLL_CTL_DEL);
 }
 
 static void
-on_wake(evutil_socket_t fd, short what, void *arg)
+on_wake(struct worker *w, uint32_t index)
 {
-	struct worker *w = arg;
-
 	wake_drain(&w->pub);
 }
 
-static void
-on_tick(evutil_socket_t fd, short what, void *arg)
-{
-	struct worker *w = arg;
+static void (*const handlers[SOURCE_COUNT])(struct worker *w, uint32_t index) = {
+	[SOURCE_CLIENT] = on_client,
+	[SOURCE_LISTENER] = on_listener,
+	[SOURCE_WAKE] = on_wake,
+};
 
-	w->now = clock_ms();
-	if (w->accept_paused)
-		resume_accept(w);
+static void
+wait_events(struct worker *w, bool may_sleep)
+{
+	struct epoll_event ev[CLIENT_EVENTS];
+	int ms = may_sleep && w->now < w->next_tick ? (int)(w->next_tick - w->now) : 0;
+	int n = epoll_wait(w->slot->client_epoll, ev, CLIENT_EVENTS, ms), i;
+
+	set_clock(w);
+	for (i = 0; i < n; i++) {
+		uint64_t source = ev[i].data.u64 >> 32;
+
+		if (source < SOURCE_COUNT)
+			handlers[source](w, (uint32_t)ev[i].data.u64);
+	}
+}
+
+static void
+tick(struct worker *w)
+{
+	if (w->now < w->next_tick)
+		return;
+	w->next_tick = w->now + TICK_MS;
+	if (w->accept_paused) {
+		w->accept_paused = false;
+		watch_listeners(w, EPOLL_CTL_ADD);
+	}
 	timeouts_tick(w);
 	if (w->draining)
 		drain_tick(w);
@@ -195,49 +217,11 @@ open_region(struct worker *w, struct heritage *h)
 }
 
 static void
-set_clock(struct worker *w)
-{
-	w->now = clock_ms();
-	w->now_real = clock_real_ms();
-}
-
-static struct event_base *
-open_base(void)
-{
-	struct event_config *c = event_config_new();
-	struct event_base *b;
-
-	event_config_set_flag(c, EVENT_BASE_FLAG_NOLOCK | EVENT_BASE_FLAG_IGNORE_ENV);
-	b = event_base_new_with_config(c);
-	event_config_free(c);
-	if (b == NULL)
-		fatal("no event base: %s", strerror(errno));
-	return b;
-}
-
-static struct event *
-add_event(struct worker *w, int fd, short what, event_callback_fn fn, void *arg, unsigned ms)
-{
-	struct timeval tv = { ms / 1000, (ms % 1000) * 1000 };
-	struct event *e = event_new(w->base, fd, (short)(what | EV_PERSIST), fn, arg);
-
-	if (e == NULL || event_add(e, ms == 0 ? NULL : &tv) != 0)
-		fatal("no event: %s", strerror(errno));
-	return e;
-}
-
-static void
 open_events(struct worker *w)
 {
-	unsigned i;
-
-	w->base = open_base();
-	add_event(w, w->slot->client_epoll, EV_READ, on_clients, w, 0);
-	add_event(w, w->slot->event_fd, EV_READ, on_wake, w, 0);
-	add_event(w, -1, 0, on_tick, w, TICK_MS);
-	for (i = 0; i < w->h->nlisteners; i++)
-		w->listen_event[i] = add_event(w, w->slot->listener[i], EV_READ, on_listener,
-		    (void *)(uintptr_t)i, 0);
+	watch(w, EPOLL_CTL_ADD, w->slot->event_fd, SOURCE_WAKE, 0);
+	watch_listeners(w, EPOLL_CTL_ADD);
+	w->next_tick = w->now + TICK_MS;
 }
 
 static void
@@ -302,23 +286,29 @@ static void
 turn(struct worker *w)
 {
 	bool busy = w->more_output || w->touched.n > 0 || w->resume.n > 0;
-	int flags = EVLOOP_ONCE;
 
 	frames_reset(w);		/* nothing of the last turn is left in it */
 	w->turn++;
 	w->more_output = false;
 	word_set(&w->slot->quiet, w->turn);
-	if (busy || !sleep_begin(&w->pub))
-		flags |= EVLOOP_NONBLOCK;
 	set_clock(w);
 	word_set(&w->slot->beat, w->now);
-	event_base_loop(w->base, flags);
+	wait_events(w, !busy && sleep_begin(&w->pub));
 	sleep_end(&w->pub);
-	set_clock(w);
+	tick(w);
 	dirty_take_hints(&w->pub);
 	resume(w);
 	end_of_turn(w);
 	obey(w);
+}
+
+void
+worker_prepare(void)
+{
+	char accept[WS_ACCEPT_SIZE];
+
+	/* libcrypto's first digest costs half a millisecond */
+	ws_accept_key("dGhlIHNhbXBsZSBub25jZQ==", 24, accept);
 }
 
 void

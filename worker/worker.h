@@ -10,4 +10,10 @@ struct heritage;
 /* Runs the worker of slot h->slot: takes over what the region says, then serves. Never returns. */
 _Noreturn void worker_run(struct heritage *h);
 
+/*
+ * What takes long once in a process is done here, by the master before its first fork: every worker
+ * and heir is born with it. Opens nothing.
+ */
+void worker_prepare(void);
+
 #endif
