@@ -14,7 +14,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <time.h>
 
 #include "ipc/heritage.h"
@@ -22,6 +21,7 @@
 #include "worker/message.h"
 #include "worker/priv.h"
 #include "worker/routes.h"
+#include "worker/text.h"
 
 enum { BODY_MAX = EVENT_MAX, REQUEST_ID_MAX = 128 };
 
@@ -104,25 +104,18 @@ date_of(uint64_t now_ms)
 	return text;
 }
 
-/* The client's own, or a version 4 UUID (RFC 9562). */
-static void
-put_request_id(struct http *h)
+void
+http_put_request_id(struct http *h)
 {
 	size_t n;
 	const char *id = http_header(h, "X-Request-Id", &n);
-	uint8_t b[16];
 
-	if (id != NULL && n <= REQUEST_ID_MAX && is_printable(id, n)) {
-		message_printf(h->m, "X-Request-Id: %.*s\r\n", (int)n, id);
-		return;
-	}
-	if (getrandom(b, sizeof b, GRND_NONBLOCK) != (ssize_t)sizeof b)
-		memcpy(b, &h->m->in_off, 8), memcpy(b + 8, &h->w->now, 8);
-	b[6] = (uint8_t)((b[6] & 0x0f) | 0x40);
-	b[8] = (uint8_t)((b[8] & 0x3f) | 0x80);
-	message_printf(h->m, "X-Request-Id: %02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-"
-	    "%02x%02x%02x%02x%02x%02x\r\n", b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7], b[8],
-	    b[9], b[10], b[11], b[12], b[13], b[14], b[15]);
+	message_text(h->m, "X-Request-Id: ");
+	if (id != NULL && n <= REQUEST_ID_MAX && is_printable(id, n))
+		message_put(h->m, id, n);
+	else
+		uuid_put((char *)message_room(h->m, UUID_LEN));
+	message_text(h->m, "\r\n");
 }
 
 /* cors_origins; empty: any on loopback without authentication, else none. */
@@ -135,7 +128,7 @@ put_cors(struct http *h)
 
 	if (s->cors_origins[0] == '\0') {
 		if (s->loopback && s->auth == SETTINGS_AUTH_NONE)
-			message_printf(h->m, "Access-Control-Allow-Origin: *\r\n");
+			message_text(h->m, "Access-Control-Allow-Origin: *\r\n");
 		return;
 	}
 	if (origin != NULL && routes_origin_matches(s->cors_origins, origin, n))
@@ -147,25 +140,33 @@ static void
 put_head(struct http *h, unsigned status, const char *type, const char *extra)
 {
 	stat_http_add(h->w->stats, status);
-	message_printf(h->m, "HTTP/1.1 %u %s\r\nDate: %s\r\n", status, reason_of(status),
-	    date_of(h->w->now_real));
-	put_request_id(h);
+	message_text(h->m, "HTTP/1.1 ");
+	message_number(h->m, status);
+	message_text(h->m, " ");
+	message_text(h->m, reason_of(status));
+	message_text(h->m, "\r\nDate: ");
+	message_text(h->m, date_of(h->w->now_real));
+	message_text(h->m, "\r\n");
+	http_put_request_id(h);
 	put_cors(h);
-	if (type != NULL)
-		message_printf(h->m, "Content-Type: %s\r\n", type);
-	message_printf(h->m, "%s", extra);
+	if (type != NULL) {
+		message_text(h->m, "Content-Type: ");
+		message_text(h->m, type);
+		message_text(h->m, "\r\n");
+	}
+	message_text(h->m, extra);
 	if (h->close) {
-		message_printf(h->m, "Connection: close\r\n");
+		message_text(h->m, "Connection: close\r\n");
 		message_state(h->m, CONN_CLOSE, 0);
 	} else if (h->rq != NULL && h->rq->minor == 0)
-		message_printf(h->m, "Connection: keep-alive\r\n");
+		message_text(h->m, "Connection: keep-alive\r\n");
 }
 
 void
 http_answer_head(struct http *h, unsigned status, const char *type, const char *extra)
 {
 	put_head(h, status, type, extra);
-	message_printf(h->m, "\r\n");
+	message_text(h->m, "\r\n");
 }
 
 void
@@ -173,10 +174,12 @@ http_answer(struct http *h, unsigned status, const char *type, const void *body,
     const char *extra)
 {
 	put_head(h, status, type, extra);
-	if (status == 204 || status == 304)
-		message_printf(h->m, "\r\n");
-	else
-		message_printf(h->m, "Content-Length: %zu\r\n\r\n", n);
+	if (status != 204 && status != 304) {
+		message_text(h->m, "Content-Length: ");
+		message_number(h->m, n);
+		message_text(h->m, "\r\n");
+	}
+	message_text(h->m, "\r\n");
 	if (n > 0 && (h->rq == NULL || h->rq->method != HTTP_VERB_HEAD))
 		message_put(h->m, body, n);
 }

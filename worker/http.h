@@ -63,6 +63,9 @@ ssize_t http_take(struct worker *w, uint32_t ci, uint64_t off, const unsigned ch
 
 /* ---- answers ---- */
 
+/* The line X-Request-Id: the client's own, or a UUID. Every answer carries one. */
+void http_put_request_id(struct http *h);
+
 /* A whole answer with its body; type may be NULL if there is none. extra: header lines or "". */
 void http_answer(struct http *h, unsigned status, const char *type, const void *body, size_t n,
     const char *extra);

@@ -22,6 +22,7 @@
 
 #include "shm/channel.h"
 #include "worker/dialect.h"
+#include "worker/text.h"
 
 enum {
 	EFFECT_BYTES = SPAN_EFFECTS * sizeof(struct effect),
@@ -98,6 +99,20 @@ void
 message_put(struct message *m, const void *p, size_t n)
 {
 	memcpy(message_room(m, n), p, n);
+}
+
+void
+message_text(struct message *m, const char *s)
+{
+	message_put(m, s, strlen(s));
+}
+
+void
+message_number(struct message *m, uint64_t v)
+{
+	char digits[20];
+
+	message_put(m, digits, decimal_put(digits, v));
 }
 
 void

@@ -39,6 +39,8 @@ bool message_begin(struct worker *w, uint32_t ci, uint64_t in_off, uint64_t in_e
 
 /* Adds bytes to the reply. More than REPLY_MAX in all is a bug. */
 void message_put(struct message *m, const void *p, size_t n);
+void message_text(struct message *m, const char *s);
+void message_number(struct message *m, uint64_t v);		/* in decimal */
 void message_printf(struct message *m, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 /* Room for n bytes at the end of the reply, to be filled by the caller. */

@@ -214,8 +214,12 @@ upgrade(struct http *h, enum dialect_id d)
 	ws_accept_key(key, kn, accept);
 	h->close = false;
 	stat_http_add(h->w->stats, 101);
-	message_printf(h->m, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
-	    "Connection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n\r\n", accept);
+	message_text(h->m, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
+	    "Connection: Upgrade\r\nSec-WebSocket-Accept: ");
+	message_text(h->m, accept);
+	message_text(h->m, "\r\n");
+	http_put_request_id(h);
+	message_text(h->m, "\r\n");
 	message_state(h->m, CONN_WS | (uint32_t)d << 16, 0x1fu << 16 & ~((uint32_t)d << 16));
 }
 

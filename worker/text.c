@@ -1,6 +1,8 @@
 #include "worker/text.h"
 
 #include <string.h>
+#include <sys/random.h>
+#include <time.h>
 
 size_t
 decimal_put(char *out, uint64_t v)
@@ -51,4 +53,42 @@ epoch_parse(const char *p, size_t n, uint64_t *epoch)
 	}
 	*epoch = x;
 	return true;
+}
+
+/* 16 random bytes. Early at boot there may be none yet: then the time, which is unique enough. */
+static void
+take_random(uint8_t *out)
+{
+	static uint8_t pool[1024];
+	static size_t left;
+	struct timespec t;
+
+	if (left == 0) {
+		if (getrandom(pool, sizeof pool, GRND_NONBLOCK) != (ssize_t)sizeof pool) {
+			clock_gettime(CLOCK_MONOTONIC, &t);
+			memcpy(out, &t, 16);
+			return;
+		}
+		left = sizeof pool;
+	}
+	left -= 16;
+	memcpy(out, pool + left, 16);
+}
+
+void
+uuid_put(char *out)
+{
+	static const char digits[] = "0123456789abcdef";
+	uint8_t b[16];
+	unsigned i;
+
+	take_random(b);
+	b[6] = (uint8_t)((b[6] & 0x0f) | 0x40);
+	b[8] = (uint8_t)((b[8] & 0x3f) | 0x80);
+	for (i = 0; i < sizeof b; i++) {
+		if (i == 4 || i == 6 || i == 8 || i == 10)
+			*out++ = '-';
+		*out++ = digits[b[i] >> 4];
+		*out++ = digits[b[i] & 15];
+	}
 }

@@ -59,6 +59,27 @@ START_TEST(an_epoch_is_sixteen_lower_case_hex_digits)
 }
 END_TEST
 
+/* Form of version 4; more than fetched at once, so that the kernel is asked again. */
+START_TEST(uuids_have_the_form_and_differ)
+{
+	enum { COUNT = 1000 };
+	static char id[COUNT][UUID_LEN + 1];
+	int i, k;
+
+	for (i = 0; i < COUNT; i++) {
+		uuid_put(id[i]);
+		ck_assert_uint_eq(strlen(id[i]), UUID_LEN);
+		ck_assert_uint_eq(strspn(id[i], "0123456789abcdef-"), UUID_LEN);
+		for (k = 0; k < UUID_LEN; k++)
+			ck_assert_int_eq(id[i][k] == '-', k == 8 || k == 13 || k == 18 || k == 23);
+		ck_assert_int_eq(id[i][14], '4');
+		ck_assert_ptr_nonnull(strchr("89ab", id[i][19]));
+		for (k = 0; k < i; k++)
+			ck_assert_str_ne(id[i], id[k]);
+	}
+}
+END_TEST
+
 int
 main(void)
 {
@@ -70,6 +91,7 @@ main(void)
 	tcase_add_loop_test(t, decimals_are_written_as_printf_does, 0, n);
 	tcase_add_loop_test(t, decimals_are_read_back, 0, n);
 	tcase_add_test(t, what_is_no_decimal_is_refused);
+	tcase_add_test(t, uuids_have_the_form_and_differ);
 	tcase_add_test(t, an_epoch_is_sixteen_lower_case_hex_digits);
 	suite_add_tcase(s, t);
 	r = srunner_create(s);

@@ -26,6 +26,7 @@ test('the handshake answers 101 with the right Sec-WebSocket-Accept', async () =
 	raw.send(upgradeText('/ws/channels', { 'Sec-WebSocket-Key': key }));
 	const { status, headers } = await raw.head();
 	assert.equal(status, 101);
+	assert.match(headers['x-request-id'], /^[0-9a-f-]{36}$/);
 	assert.equal(headers['sec-websocket-accept'], acceptFor(key));
 	assert.match(headers.upgrade, /^websocket$/i);
 	assert.match(headers.connection, /^upgrade$/i);
