@@ -249,8 +249,9 @@ http_query(const struct http *h, const char *name, char *out, size_t cap)
 	if (!http_query_get(q, h->rq->query.len, name, &v))
 		return -1;
 	n = http_percent_decode(q + v.off, v.len, out, cap - 1);
-	if (n >= 0)
-		out[n] = '\0';
+	if (n < 0)
+		n = 0;
+	out[n] = '\0';
 	return n;
 }
 

@@ -85,7 +85,10 @@ void http_timed_out(struct message *m);
 
 /* The value of a field, or NULL; *n its length. */
 const char *http_header(const struct http *h, const char *name, size_t *n);
-/* A query parameter, decoded into out; -1 if it is not there or does not fit. */
+/*
+ * A query parameter, decoded into out; -1 if it is not there. One that does not fit or is badly
+ * encoded is an empty one, which nobody takes for a value.
+ */
 ssize_t http_query(const struct http *h, const char *name, char *out, size_t cap);
 /* True if the Accept field prefers this type over everything. */
 bool http_accepts(const struct http *h, const char *type);

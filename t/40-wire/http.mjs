@@ -372,7 +372,8 @@ test('history: since, epoch and limit', async () => {
 
 test('history: since without epoch and what is no number are 400', async () => {
 	const { channel, epoch } = await withEvents(1);
-	for (const query of ['?since=1', '?since=1&limit=5', `?since=x&epoch=${epoch}`, `?since=-1&epoch=${epoch}`, `?since=1.5&epoch=${epoch}`,
+	for (const query of ['?since=1', '?since=1&limit=5', `?since=x&epoch=${epoch}`, `?since=${'9'.repeat(50)}&epoch=${epoch}`,
+		`?since=%zz&epoch=${epoch}`, `?since=-1&epoch=${epoch}`, `?since=1.5&epoch=${epoch}`,
 		`?since=&epoch=${epoch}`, '?limit=x', '?limit=-1', `?since=99999999999999999999999&epoch=${epoch}`])
 		assertError(await request('GET', eventsPath(channel) + query), 400, 'bad_request');
 });
