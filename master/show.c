@@ -11,9 +11,6 @@
 #include "shm/channel_layout.h"
 #include "shm/slot_layout.h"
 
-/* Numbers of the ABI, see CONN_DIALECT. */
-static const char *const dialect_names[] = { "http", "channels", "echo", "sse" };
-
 static const char *const phase_names[] = {
 	"starting", "serving", "stopping, clients are told", "stopping", "stopping", "stopped"
 };
@@ -302,8 +299,7 @@ conn_row(const struct master *m, unsigned slot, uint32_t i, const struct conn *c
 	snprintf(id, sizeof id, "%u.%u", slot, i);
 	set_text(o, "conn", id);
 	set_text(o, "listener", listener < m->h.nlisteners ? m->h.listener[listener].address : "?");
-	set_text(o, "dialect", d < sizeof dialect_names / sizeof dialect_names[0] ?
-	    dialect_names[d] : "?");
+	set_text(o, "dialect", dialect_name(d));
 	set_text(o, "mode", mode_of(state));
 	set_text(o, "state", life_of(state));
 	set_u64(o, "subscriptions", subscriptions_of(&m->h.region, slot, c));

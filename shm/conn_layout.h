@@ -75,6 +75,28 @@ enum conn_bit {
 #define CONN_DIALECT(state) ((state) >> 16 & 31)
 #define CONN_LISTENER(state) ((state) >> 21 & 31)
 
+/* How a connection is spoken to: name, and as what it is shown. Numbers of the ABI. */
+#define DIALECTS(X) X(HTTP, "http") X(CHANNELS, "channels") X(ECHO, "echo") X(SSE, "sse")
+
+enum dialect_id {
+#define X(name, text) DIALECT_##name,
+	DIALECTS(X)
+#undef X
+	DIALECT_COUNT
+};
+
+static inline const char *
+dialect_name(uint32_t d)
+{
+	static const char *const names[] = {
+#define X(name, text) text,
+		DIALECTS(X)
+#undef X
+	};
+
+	return d < DIALECT_COUNT ? names[d] : "?";
+}
+
 enum sub_flag { SUB_PRESENCE = 1 << 0 };
 
 struct conn {

@@ -116,7 +116,7 @@ struct slot {
 	word64 requests;	/* since the worker started: for max_requests */
 	word64 conns_used;	/* records ever used: the scan's end */
 	word64 conns_open;
-	word64 conns_dialect[8];
+	word64 conns_dialect[8];		/* by enum dialect_id */
 	word64 idempotency_used[2];	/* by parity: period 32 | records used 32 */
 
 	/* descriptors in the slot's table */

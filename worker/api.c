@@ -417,11 +417,10 @@ sse_goodbye(struct message *m, unsigned code, const char *reason)
 }
 
 const struct dialect dialect_sse = {
-	.name = "sse",
 	.event = sse_event,
 	.gap = sse_gap,
 	.ping = sse_ping,
 	.goodbye = sse_goodbye,
 };
 
-const struct dialect dialect_http = { .name = "http" };
+const struct dialect dialect_http = { .message = NULL };

@@ -386,7 +386,6 @@ gap_frame(unsigned char *out, const struct frame_context *x, uint64_t from, uint
 }
 
 const struct dialect dialect_channels = {
-	.name = "channels",
 	.message = channels_message,
 	.event = event_frame,
 	.gap = gap_frame,
@@ -403,7 +402,6 @@ echo_message(struct message *m, unsigned opcode, const unsigned char *p, size_t 
 }
 
 const struct dialect dialect_echo = {
-	.name = "echo",
 	.message = echo_message,
 	.ping = ws_ping,
 	.goodbye = ws_reply_close,

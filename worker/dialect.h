@@ -19,8 +19,6 @@ struct frame_context {
 };
 
 struct dialect {
-	const char *name;		/* also the label of plenum_connections */
-
 	/* A whole WebSocket message, text already checked to be UTF-8. */
 	void (*message)(struct message *m, unsigned opcode, const unsigned char *p, size_t n);
 

@@ -104,7 +104,7 @@ put_connections(struct page *p)
 		for (k = 0; k < p->w->r->caps.workers; k++)
 			v += word_get(&region_slot(p->w->r, k)->conns_dialect[d]);
 		put(p, "plenum_connections{dialect=\"%s\"} %" PRIu64 "\n",
-		    dialect_get((enum dialect_id)d)->name, v);
+		    dialect_name(d), v);
 	}
 	head(p, "plenum_worker_connections", "gauge", "open connections, by slot");
 	for (k = 0; k < p->w->r->caps.workers; k++)

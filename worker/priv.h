@@ -35,15 +35,6 @@ enum {
 	TICK_MS = 100,
 };
 
-/* How a connection is spoken to. Numbers of the ABI (CONN_DIALECT). */
-enum dialect_id {
-	DIALECT_HTTP,
-	DIALECT_CHANNELS,
-	DIALECT_ECHO,
-	DIALECT_SSE,
-	DIALECT_COUNT
-};
-
 /* What an event of the slot's epoll set belongs to. Numbers of the ABI: an heir finds them there.
  */
 enum source { SOURCE_CLIENT, SOURCE_LISTENER, SOURCE_WAKE, SOURCE_COUNT };
@@ -128,7 +119,8 @@ struct worker {
 
 	struct list32 free_conns;
 	struct pool blocks, ext[EXT_CLASSES];
-	struct list32 touched, touched_now, resume, resume_now, dirty, empty, evicted;
+	struct list32 touched, touched_now, resume, resume_now, dirty, empty, evicted,
+	    unmoved;
 	struct view **views;		/* by channel number */
 
 	uint64_t turn;
@@ -257,6 +249,8 @@ void subs_due(struct worker *w, uint32_t ci, unsigned sub);
 void subs_all_due(struct worker *w, uint32_t ci);
 /* A closed channel's subscribers go to its successor. */
 void subs_move(struct worker *w, struct view *v);
+/* Each tick: those for which there was no successor. */
+void subs_retry_moves(struct worker *w);
 
 /* ---- framer.c ---- */
 /* The span for subscribers of v at `from`; shared within the turn unless cookie excludes events. */

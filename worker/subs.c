@@ -266,9 +266,25 @@ subs_all_due(struct worker *w, uint32_t ci)
 {
 	unsigned i, n = subs_limit(w, ci);
 
-	for (i = 0; i < n; i++)
-		if (word_get(subs_cursor(w, ci, i)) != 0)
-			subs_due(w, ci, i);
+	for (i = 0; i < n; i++) {
+		uint64_t cursor = word_get(subs_cursor(w, ci, i));
+		uint32_t chan = (uint32_t)cursor_chan(cursor);
+
+		if (cursor == 0 || chan >= w->r->caps.channels)
+			continue;
+		subs_due(w, ci, i);
+		if (channel_is_closed(w->r, chan))	/* it waits to be moved */
+			dirty_mark_self(&w->pub, chan);
+	}
+}
+
+void
+subs_retry_moves(struct worker *w)
+{
+	uint32_t chan;
+
+	while (list_pop(&w->unmoved, &chan))
+		dirty_mark_self(&w->pub, chan);
 }
 
 /* One subscriber of a closed channel is told its successor's epoch and goes on there. */
@@ -282,9 +298,9 @@ move_one(struct worker *w, uint32_t entry, uint32_t to)
 	const struct dialect *d = dialect_get(conn_dialect(conn_at(w, ci)));
 	struct message m;
 
-	if (conn_has(conn_at(w, ci), CONN_LINGER | CONN_CLOSE))
-		return true;			/* it goes */
-	if (conn_has(conn_at(w, ci), CONN_BLOCKED) || word_get(&conn_at(w, ci)->ctl) != 0)
+	if (conn_has(conn_at(w, ci), CONN_LINGER | CONN_CLOSE | CONN_BLOCKED))
+		return true;			/* it goes, or looks again when it has room */
+	if (word_get(&conn_at(w, ci)->ctl) != 0)
 		return false;
 	channel_join(&w->pub, to, &tail);
 	if (!message_begin(w, ci, done, done, &m))
@@ -303,7 +319,7 @@ subs_move(struct worker *w, struct view *v)
 	uint32_t to, i;
 
 	if (message_channel(w, old->name, old->name_len, &to) != 0 || to == v->chan) {
-		w->more_output = true;
+		list_push(&w->unmoved, v->chan);	/* the table is full: at the next tick */
 		return;
 	}
 	for (i = v->n; i-- > 0;)

@@ -147,6 +147,7 @@ tick(struct worker *w)
 		w->accept_paused = false;
 		watch_listeners(w, EPOLL_CTL_ADD);
 	}
+	subs_retry_moves(w);
 	timeouts_tick(w);
 	if (w->draining)
 		drain_tick(w);
