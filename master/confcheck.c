@@ -228,6 +228,17 @@ ring_cells(uint32_t history)
 }
 
 size_t
+conf_diff_rules(const struct settings *old, const struct settings *new, char *names, size_t n)
+{
+	struct names list = { .out = names, .size = n };
+
+	assert(n > 0);
+	names[0] = '\0';
+	diff_rules(old, new, &list);
+	return list.count;
+}
+
+size_t
 conf_diff(const struct settings *old, const struct settings *new, bool live, char *names, size_t n)
 {
 	struct names list = { .out = names, .size = n };

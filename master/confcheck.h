@@ -32,4 +32,8 @@ int conf_check(const struct settings *s, struct conf_fault *fault);
 size_t conf_diff(const struct settings *old, const struct settings *new, bool live, char *names,
     size_t n);
 
+/* The same of [channel] sections alone. */
+size_t conf_diff_rules(const struct settings *old, const struct settings *new, char *names,
+    size_t n);
+
 #endif

@@ -183,10 +183,18 @@ static json_t *
 ask_reload(struct client *c, int argc, char **argv)
 {
 	struct master *m = c->control->m;
+	const struct settings *next;
 	char err[CONF_ERROR_MAX];
+	bool dry = argc > 1 && strcmp(argv[1], "dry-run") == 0;
 
+	if (argc > 1 && !dry)
+		return error_of("reload: nothing or dry-run");
 	if (m->phase != PHASE_SERVE)
 		return error_of("plenumd is starting or stopping");
+	if (dry) {
+		next = reload_try(m, err, sizeof err);
+		return next == NULL ? error_of(err) : show_changes(&m->settings, next);
+	}
 	c->waits = true;
 	if (reload_begin(m, err, sizeof err) != 0) {
 		c->waits = false;

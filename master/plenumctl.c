@@ -45,7 +45,8 @@ usage(FILE *f)
 	    "  show conns [LIMIT]     connections, at most LIMIT (1000)\n"
 	    "  show conf              settings in force\n"
 	    "  show counters          counters, summed over all processes\n"
-	    "  reload                 read the configuration again; waits until it is in force\n"
+	    "  reload [--dry-run]     read the configuration again; waits until it is in force;\n"
+	    "                         --dry-run: print what would change, and change nothing\n"
 	    "  drain [on|off]         tell balancers that this host is not ready, or is again\n"
 	    "  stop [--now]           end, after clients were told; --now: at once\n"
 	    "\n"
@@ -315,6 +316,11 @@ print_answer(const char *const *words, int n, json_t *answer)
 		print_pairs(answer, "  ", 26);
 		return;
 	}
+	if (strcmp(words[0], "reload") == 0 && n > 1) {
+		if (json_object_size(json_object_get(answer, "changes")) == 0)
+			printf("nothing would change\n");
+		print_pairs(json_object_get(answer, "changes"), ": ", 0);
+	}
 	if (strcmp(words[0], "show") != 0 || n < 2)
 		return;
 	for (i = 0; i < sizeof tables / sizeof tables[0]; i++)
@@ -398,8 +404,8 @@ main(int argc, char **argv)
 			return 0;
 		} else if (n == (int)(sizeof words / sizeof words[0])) {
 			die("too many words, see plenumctl --help");
-		} else if (strcmp(argv[i], "--now") == 0) {
-			words[n++] = "now";
+		} else if (strcmp(argv[i], "--now") == 0 || strcmp(argv[i], "--dry-run") == 0) {
+			words[n++] = argv[i] + 2;
 		} else if (argv[i][0] == '-') {
 			die("unknown option %s, see plenumctl --help", argv[i]);
 		} else {

@@ -40,6 +40,18 @@ load(struct master *m, int *log_fd, char *err, size_t n)
 	return logging_open(&m->next, m->h.foreground, log_fd, err, n);
 }
 
+const struct settings *
+reload_try(struct master *m, char *err, size_t n)
+{
+	int log_fd;
+
+	if (load(m, &log_fd, err, n) != 0)
+		return NULL;
+	if (log_fd > STDERR_FILENO)
+		close(log_fd);
+	return &m->next;
+}
+
 static void
 order_slot(struct master *m)
 {

@@ -5,6 +5,7 @@
 #include <stddef.h>
 
 struct master;
+struct settings;
 
 /*
  * Reads the configuration anew and begins to hand it on. 0; or -1 with what is wrong in err, which
@@ -12,6 +13,12 @@ struct master;
  * Reads files.
  */
 int reload_begin(struct master *m, char *err, size_t n);
+
+/*
+ * The same without any change: the settings that would be in force (valid until the next call of
+ * either), or NULL with the reason in err.
+ */
+const struct settings *reload_try(struct master *m, char *err, size_t n);
 
 /* Goes on with it; called often. */
 void reload_tick(struct master *m);

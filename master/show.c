@@ -373,6 +373,28 @@ show_conf(const struct master *m)
 }
 
 json_t *
+show_changes(const struct settings *from, const struct settings *to)
+{
+	char a[SETTINGS_TEXT_MAX], b[SETTINGS_TEXT_MAX], text[2 * SETTINGS_TEXT_MAX + 8];
+	json_t *changes = json_object();
+	size_t i;
+
+	for (i = 0; i < settings_count; i++) {
+		const struct setting *st = &settings_table[i];
+
+		if (!st->live || settings_equal(from, to, st))
+			continue;
+		settings_format(from, st, a, sizeof a);
+		settings_format(to, st, b, sizeof b);
+		snprintf(text, sizeof text, "%s -> %s", a, b);
+		set_text(changes, st->name, text);
+	}
+	if (conf_diff_rules(from, to, text, sizeof text) > 0)
+		set_text(changes, "sections", text);
+	return json_pack("{s:o}", "changes", changes);
+}
+
+json_t *
 show_counters(const struct master *m)
 {
 	json_t *counters = json_object(), *answers = json_object();

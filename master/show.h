@@ -8,6 +8,7 @@
 #include <jansson.h>
 
 struct master;
+struct settings;
 
 enum { SHOW_LIMIT = 1000, SHOW_LIMIT_MAX = 100000 };
 
@@ -17,6 +18,8 @@ json_t *show_workers(const struct master *m);
 json_t *show_channels(const struct master *m, unsigned long limit);
 json_t *show_conns(const struct master *m, unsigned long limit);
 json_t *show_conf(const struct master *m);
+/* What differs and is live, as "from -> to" by name. */
+json_t *show_changes(const struct settings *from, const struct settings *to);
 json_t *show_counters(const struct master *m);
 
 #endif

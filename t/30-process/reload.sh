@@ -48,6 +48,21 @@ echo "log_file = /nowhere/at/all" > "$conf"
 check "a log file that cannot be opened is refused" fails ctl_reload
 check "nothing is changed" is "$(setting history) $(snapshot) $(everybody)" "400 2 $pids"
 
+# --- without effect ---
+printf 'history = 300\nmessage_rate = 7/s\n[channel quiet-*]\nslow = latest\n' > "$conf"
+ctl reload --dry-run > "$dir/changes"
+check "a dry run prints what would change" has "$dir/changes" "^history: 400 -> 300$"
+check "each setting" has "$dir/changes" "^message_rate: 1000/s -> 7/s$"
+check "and each rule" has "$dir/changes" "^sections: .channel quiet-\\*.$"
+check "and nothing else" is "$(lines "$dir/changes")" 3
+check "nothing is changed" is "$(setting history) $(snapshot) $(everybody)" "400 2 $pids"
+echo "arena = 1M" > "$conf"
+dry_run() { ctl reload --dry-run 2> "$dir/err"; }
+check "a dry run says why a reload would be refused" fails dry_run
+check "by the setting's name" has "$dir/err" "restart: arena"
+echo "history = 400" > "$conf"
+check "or that nothing would change" is "$(ctl reload --dry-run)" "nothing would change"
+
 # --- many ---
 echo "history = 300" > "$conf"
 check "plenumctl reload succeeds" ctl reload
