@@ -113,8 +113,8 @@ writes_are_exact(int pair[2], char *why, size_t n)
 		if (r > 0)
 			sent += (uint64_t)r;
 		if (witness_written(pair[0]) != sent) {
-			snprintf(why, n, "the kernel counts %llu bytes written instead of %llu",
-			    (unsigned long long)witness_written(pair[0]), (unsigned long long)sent);
+			snprintf(why, n, "the kernel counts %lld bytes written instead of %lld",
+			    (long long)witness_written(pair[0]), (long long)sent);
 			return false;
 		}
 		if (recv(pair[1], sink, sizeof sink, MSG_DONTWAIT) < 0 && errno != EAGAIN)
@@ -132,16 +132,18 @@ reads_are_exact(int pair[2], char *why, size_t n)
 	ssize_t r;
 	int i;
 
-	if (send(pair[1], bytes, sizeof bytes, MSG_NOSIGNAL | MSG_DONTWAIT) <= 0)
-		return true;
+	if (send(pair[1], bytes, sizeof bytes, MSG_NOSIGNAL | MSG_DONTWAIT) <= 0) {
+		snprintf(why, n, "cannot send to a loopback socket: %s", strerror(errno));
+		return false;
+	}
 	shutdown(pair[1], SHUT_WR);
 	for (i = 0; i < 20; i++) {
 		r = recv(pair[0], sink, sizeof sink, MSG_DONTWAIT);
 		if (r > 0)
 			got += (uint64_t)r;
 		if (witness_consumed(pair[0]) != got) {
-			snprintf(why, n, "the kernel counts %llu bytes read instead of %llu",
-			    (unsigned long long)witness_consumed(pair[0]), (unsigned long long)got);
+			snprintf(why, n, "the kernel counts %lld bytes read instead of %lld",
+			    (long long)witness_consumed(pair[0]), (long long)got);
 			return false;
 		}
 	}

@@ -106,8 +106,11 @@ bucket_of(const struct region *r, uint32_t hash)
 int
 channel_find(const struct region *r, const char *name, size_t n, uint32_t *chan)
 {
-	uint32_t hash = hash_name(r, name, n);
+	uint32_t hash;
 
+	if (n > CHANNEL_NAME_MAX)
+		return -1;
+	hash = hash_name(r, name, n);
 	/* acquire: pairs with the CAS into the bucket */
 	return search(
 	    r, atomic_load_explicit(bucket_of(r, hash), memory_order_acquire), hash, name, n, chan);
@@ -190,9 +193,13 @@ int
 channel_get(struct writer *w, const char *name, size_t n, const struct channel_rule_values *v,
     uint32_t *chan)
 {
-	uint32_t hash = hash_name(w->r, name, n), head, mine = UINT32_MAX;
-	word32 *bucket = bucket_of(w->r, hash);
+	uint32_t hash, head, mine = UINT32_MAX;
+	word32 *bucket;
 
+	if (n > CHANNEL_NAME_MAX)
+		return -1;
+	hash = hash_name(w->r, name, n);
+	bucket = bucket_of(w->r, hash);
 	/* acquire: pairs with the CAS below */
 	head = atomic_load_explicit(bucket, memory_order_acquire);
 	for (;;) {
@@ -269,7 +276,7 @@ channel_tail(const struct region *r, uint32_t chan)
 		cell = cell_at(r, chan, t + 1);
 		if (cell == 0 || cell_tag(cell) != ((t + 1) & 0xffff) ||
 		    cell_writer(cell) == WRITER_CLOSED)
-			return t;
+			return t & CHANNEL_SEQ_MAX;
 		if (atomic_compare_exchange_strong(&c->tail, &t, t + 1))
 			t++;
 	}
@@ -342,12 +349,14 @@ unlink_channel(const struct region *r, uint32_t chan)
 	struct channel *c = &r->channels[chan];
 	word32 *bucket = bucket_of(r, word32_get(&c->hash));
 	uint32_t head = chan + 1, at;
+	unsigned steps;
 
 	/* the only changers of a bucket are inserters, who put something before the head */
 	if (atomic_compare_exchange_strong_explicit(bucket, &head, word32_get(&c->next),
 	    memory_order_acq_rel, memory_order_acquire))
 		return;
-	for (at = head; at != 0; at = word32_get(&r->channels[at - 1].next))
+	for (at = head, steps = 0; at != 0 && at <= r->caps.channels && steps < CHAIN_MAX;
+	    at = word32_get(&r->channels[at - 1].next), steps++)
 		if (word32_get(&r->channels[at - 1].next) == chan + 1) {
 			word32_set(&r->channels[at - 1].next, word32_get(&c->next));
 			return;

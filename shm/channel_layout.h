@@ -84,9 +84,9 @@ LAYOUT_SIZE(channel, 256);
 
 /*
  * A record may hold rubbish (a bug that scribbled) and may be in reuse while somebody's cleaner
- * looks at it: mask and history are read through these, which keep them within the ring that the
- * record has. relaxed: whoever uses the channel got its number from the table, which published
- * them.
+ * looks at it: mask, history and the length of the name are read through these, which keep them
+ * within what the record has. relaxed: whoever uses the channel got its number from the table,
+ * which published them.
  */
 static inline uint32_t
 channel_mask(const struct channel *c, uint32_t ring_cells)
@@ -101,6 +101,15 @@ channel_history(const struct channel *c, uint32_t ring_cells)
 
 	return n < ring_cells ? n : ring_cells;
 }
+
+static inline size_t
+channel_name_len(const struct channel *c)
+{
+	return c->name_len < CHANNEL_NAME_MAX ? c->name_len : CHANNEL_NAME_MAX;
+}
+
+/* The largest seq: cursors have 44 bits. A tail beyond it is rubbish. */
+#define CHANNEL_SEQ_MAX ((1ull << 44) - 1)
 
 /* Cells. */
 enum { CELL_UNIT = 32 };

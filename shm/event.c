@@ -78,6 +78,8 @@ try_install(struct writer *w, uint32_t chan, uint64_t pos, uint64_t *seq)
 	uint64_t t = atomic_load_explicit(&c->tail, memory_order_acquire), q = t + 1, old;
 	word64 *p = region_ring(w->r, chan) + (q & mask);
 
+	if (t >= CHANNEL_SEQ_MAX)
+		return -1;			/* rubbish */
 	old = atomic_load(p);
 	/* acquire: in order behind the load of the cell, which is seq_cst */
 	if (atomic_load_explicit(&c->tail, memory_order_acquire) != t)

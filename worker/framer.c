@@ -136,7 +136,7 @@ build_span(struct worker *w, struct view *v, const struct dialect *d, struct sha
 	b.w = w;
 	b.v = v;
 	b.d = d;
-	b.x = (struct frame_context){ c->name, c->name_len, c->epoch };
+	b.x = (struct frame_context){ c->name, channel_name_len(c), c->epoch };
 	b.len = b.nframes = 0;
 	b.span = frames_alloc(w, had);
 	if (b.span == NULL) {

@@ -1,9 +1,14 @@
 /*
  * The heir. Its predecessor is gone, all of its stores are to be seen, its descriptors are here.
  *
- *  1. sweep: what lies in the slot's table and no word of the region names was the dead worker's
- *     (libevent's epoll set and signal pipe). One socket may be among them that was accepted and
- * not yet recorded: it is told by `accepting` and by its local port, and kept.
+ *  0. vet: a predecessor that ended by a bug may have scribbled. Each record is looked at before
+ *     anything is done with it: numbers within their tables, spans within the frame arena, a block
+ *     named by one only. One that fails is emptied, which leaves its descriptor to the sweep; the
+ *     slot's own words are put within bounds. Whether a descriptor is the record's is a system
+ *     call, and asked only if the predecessor had a fault.
+ *  1. sweep: what lies in the slot's table and no word of the region names was the dead worker's.
+ *     One socket may be among it that was accepted and not yet recorded: it is told by `accepting`
+ *     and by its local port, and kept.
  *  2. the publish that may have happened (event_recover), a channel that was being made.
  *  3. every record: the effects of its last commit again, in_done from the commits; then the free
  *     lists from what the records name; then closes that were begun, plans (the kernel is asked how
@@ -12,7 +17,7 @@
  *     the first message of it may be the one whose publish has happened. Behind it, an idempotency
  *     key whose message is gone is settled.
  *  5. queued replies go out before anything is read: a span that was closed must not be appended
- * to.
+ *     to.
  *  6. everything is assumed dirty, everybody that sleeps is woken.
  *
  * Any step may be cut short by another death: all of it may be done again.
@@ -34,9 +39,11 @@
 #include "shm/channel.h"
 #include "shm/dirty.h"
 #include "shm/idempotency.h"
+#include "worker/dialect.h"
 #include "worker/http.h"
 #include "worker/message.h"
 #include "worker/priv.h"
+#include "worker/vet.h"
 #include "worker/wsframe.h"
 #include "worker/ws.h"
 
@@ -126,14 +133,17 @@ forget_all(struct worker *w)
 void
 recover_sweep(struct worker *w)
 {
-	size_t cap = (size_t)word_get(&w->slot->conns_used) + WRITERS_MAX + LISTENERS_MAX + 8, n, i;
-	int *fd = malloc(cap * sizeof *fd), top = 2, end = w->slot->table_end;
+	int *fd, top = 2, end = w->slot->table_end;
 	unsigned char *is_claimed;
+	size_t n, i;
 
-	if (fd == NULL)
-		fatal("out of memory");
+	vet_records(w);
 	if (w->h->fresh)
 		forget_all(w);
+	n = (size_t)word_get(&w->slot->conns_used) + WRITERS_MAX + LISTENERS_MAX + 8;
+	fd = malloc(n * sizeof *fd);
+	if (fd == NULL)
+		fatal("out of memory");
 	n = claimed(w, fd);
 	for (i = 0; i < n; i++)
 		if (fd[i] > top && fd[i] < end)
@@ -154,38 +164,17 @@ recover_sweep(struct worker *w)
 
 /* ---- 3. records ---- */
 
-struct used {
-	unsigned char *block, *ext[EXT_CLASSES];
-};
-
-static void *
-zeroed(size_t n)
-{
-	void *p = calloc(n, 1);
-
-	if (p == NULL)
-		fatal("out of memory");
-	return p;
-}
-
-static void
-use_block(struct worker *w, struct used *u, uint64_t block)
-{
-	if (block != 0 && block <= w->r->caps.blocks)
-		u->block[block - 1] = 1;
-}
-
 static void
 mark_used(struct worker *w, struct used *u, const struct conn *c)
 {
 	uint64_t plan = word_get(&c->plan), ext = word_get(&c->ext);
 
 	if (plan_kind(plan) == PLAN_CUT)
-		use_block(w, u, plan_ref(plan));
-	use_block(w, u, word_get(&c->part));
-	use_block(w, u, word_get(&c->assembly));
-	if (ext != 0 && (ext >> 28 & 3) < EXT_CLASSES && (ext & 0xfffffff) <= w->r->caps.conns)
-		u->ext[ext >> 28 & 3][(ext & 0xfffffff) - 1] = 1;
+		used_take(u->block, plan_ref(plan), w->r->caps.blocks);
+	used_take(u->block, word_get(&c->part), w->r->caps.blocks);
+	used_take(u->block, word_get(&c->assembly), w->r->caps.blocks);
+	if (ext != 0)
+		used_take(u->ext[ext >> 28 & 3], ext & 0xfffffff, w->r->caps.conns);
 }
 
 /* Free lists hold what no record names. */
@@ -193,11 +182,10 @@ static void
 build_lists(struct worker *w)
 {
 	uint32_t used = (uint32_t)word_get(&w->slot->conns_used), i;
-	struct used u = { .block = zeroed(w->r->caps.blocks) };
+	struct used u;
 	unsigned k;
 
-	for (k = 0; k < EXT_CLASSES; k++)
-		u.ext[k] = zeroed(w->r->caps.conns);
+	used_init(w, &u);
 	w->free_conns.n = 0;
 	for (i = used; i-- > 0;) {
 		if (conn_life(conn_at(w, i)) != CONN_FREE)
@@ -208,9 +196,7 @@ build_lists(struct worker *w)
 	pool_rebuild(&w->blocks, u.block, w->r->caps.blocks);
 	for (k = 0; k < EXT_CLASSES; k++)
 		pool_rebuild(&w->ext[k], u.ext[k], w->r->caps.conns);
-	for (k = 0; k < EXT_CLASSES; k++)
-		free(u.ext[k]);
-	free(u.block);
+	used_fini(&u);
 }
 
 /* in_done is the maximum of the commits that name the connection. */
@@ -245,7 +231,7 @@ restore(struct worker *w, uint32_t ci)
 	uint64_t plan;
 	unsigned i, n;
 
-	if (conn_has(c, CONN_UNIX)) {		/* no witness */
+	if (conn_has(c, CONN_UNIX) || !vet_conn(w, ci)) {	/* CONN_UNIX: no witness */
 		conn_close(w, ci, STAT_DISCONNECT_HEIR);
 		return;
 	}
@@ -253,8 +239,12 @@ restore(struct worker *w, uint32_t ci)
 	if (conn_has(c, CONN_ODD | CONN_BLOCKED) ||
 	    ci + 1 == (uint32_t)word_get(&w->slot->accepting))
 		register_again(w, ci);
+	if (conn_has(c, CONN_LINGER))
+		shutdown(c->fd, SHUT_WR);	/* it may not have been said */
 	plan = word_get(&c->plan);
-	if (plan != 0)
+	if (plan != 0 && (uint32_t)output_position(w, ci) - plan_base(plan) > vet_plan_len(w, plan))
+		conn_close(w, ci, STAT_DISCONNECT_HEIR);
+	else if (plan != 0)
 		output_settle(w, ci, (uint32_t)output_position(w, ci) - plan_base(plan));
 	if (conn_life(c) != CONN_OPEN)
 		return;
@@ -382,6 +372,16 @@ process_rest(struct worker *w)
 	input_process(w, (uint32_t)ci, off, p, (size_t)(consumed - off));
 }
 
+/* Nothing may be named in the frame arena when it is used from its start again. */
+static void
+close_unsent(struct worker *w, uint32_t ci)
+{
+	struct conn *c = conn_at(w, ci);
+
+	if (conn_life(c) == CONN_OPEN && word_get(&c->ctl) != 0)
+		conn_close(w, ci, STAT_DISCONNECT_HEIR);
+}
+
 static void
 finish_accept(struct worker *w)
 {
@@ -423,8 +423,10 @@ recover_records(struct worker *w)
 	w->in_doubt = false;
 	w->doubt.on = false;
 	for (i = 0; i < used; i++)	/* before anything is read */
-		if (conn_life(conn_at(w, i)) == CONN_OPEN && word_get(&conn_at(w, i)->ctl) != 0)
+		if (conn_life(conn_at(w, i)) == CONN_OPEN && word_get(&conn_at(w, i)->ctl) != 0) {
 			output_replies(w, i);
+			close_unsent(w, i);
+		}
 	frames_reset(w);
 	finish_accept(w);
 }

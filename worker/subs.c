@@ -292,7 +292,7 @@ static bool
 move_one(struct worker *w, uint32_t entry, uint32_t to)
 {
 	const struct channel *c = &w->r->channels[to];
-	struct frame_context x = { c->name, c->name_len, c->epoch };
+	struct frame_context x = { c->name, channel_name_len(c), c->epoch };
 	uint32_t ci = entry >> 8;
 	uint64_t done = word_get(&conn_at(w, ci)->in_done), tail;
 	const struct dialect *d = dialect_get(conn_dialect(conn_at(w, ci)));
@@ -318,7 +318,7 @@ subs_move(struct worker *w, struct view *v)
 	const struct channel *old = &w->r->channels[v->chan];
 	uint32_t to, i;
 
-	if (message_channel(w, old->name, old->name_len, &to) != 0 || to == v->chan) {
+	if (message_channel(w, old->name, channel_name_len(old), &to) != 0 || to == v->chan) {
 		list_push(&w->unmoved, v->chan);	/* the table is full: at the next tick */
 		return;
 	}

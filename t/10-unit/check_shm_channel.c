@@ -367,6 +367,49 @@ START_TEST(a_chain_that_bites_its_tail_ends)
 }
 END_TEST
 
+/* What a record of rubbish says of its name may be longer than any. */
+START_TEST(a_name_that_no_record_has_room_for_is_refused)
+{
+	char name[CHANNEL_NAME_MAX + 1];
+	uint32_t chan;
+
+	memset(name, 'a', sizeof name);
+	ck_assert_int_eq(channel_get(&wa, name, CHANNEL_NAME_MAX, &rule, &chan), 0);
+	ck_assert_int_eq(channel_get(&wa, name, sizeof name, &rule, &chan), -1);
+	ck_assert_int_eq(channel_find(&region, name, sizeof name, &chan), -1);
+}
+END_TEST
+
+/* A cursor has no room for more, and whoever counts up to it must come to an end. */
+START_TEST(a_tail_of_rubbish_is_within_its_range)
+{
+	uint32_t room = channel(&wa, "room");
+	uint64_t tail;
+
+	atomic_store(&region.channels[room].tail, UINT64_MAX);
+	tail = channel_tail(&region, room);
+	ck_assert_uint_le(tail, CHANNEL_SEQ_MAX);
+	ck_assert_uint_eq(channel_first_after(&region, room, 0, tail), tail + 1);
+	ck_assert(!channel_covers(&region, room, tail - 3, tail));
+	ck_assert(channel_join(&wa, room, &tail));
+	ck_assert_uint_le(tail, CHANNEL_SEQ_MAX);
+}
+END_TEST
+
+START_TEST(taking_a_channel_off_a_chain_of_rubbish_ends)
+{
+	uint32_t room = channel(&wa, "room"), next[] = { room + 2, SMALL_CHANNELS + 1, UINT32_MAX };
+	uint32_t i;
+
+	for (i = 0; i < SMALL_CHANNELS; i++) {
+		word32_set(&region.buckets[i], room + 2);
+		word32_set(&region.channels[i].next, next[_i]);
+	}
+	word_set(&region.channels[room].claim, CHANNEL_CLOSING);
+	ck_assert(channel_retire(&master, room, 0));
+}
+END_TEST
+
 static void
 add(TCase *tc)
 {
@@ -389,6 +432,9 @@ add(TCase *tc)
 	tcase_add_test(tc, retiring_leaves_the_rest_of_the_chain);
 	tcase_add_test(tc, a_retirement_begun_by_a_dead_master_is_finished);
 	tcase_add_test(tc, a_chain_that_bites_its_tail_ends);
+	tcase_add_test(tc, a_name_that_no_record_has_room_for_is_refused);
+	tcase_add_test(tc, a_tail_of_rubbish_is_within_its_range);
+	tcase_add_loop_test(tc, taking_a_channel_off_a_chain_of_rubbish_ends, 0, 3);
 }
 
 int

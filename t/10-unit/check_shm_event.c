@@ -460,6 +460,19 @@ START_TEST(rubbish_never_faults_and_never_stalls)
 }
 END_TEST
 
+START_TEST(a_tail_of_rubbish_is_an_error_not_an_event)
+{
+	struct event_head h = { .len = 8 };
+	uint64_t seq;
+
+	room = channel(&wa, "room");
+	atomic_store(&region.channels[room].tail, _i == 0 ? UINT64_MAX : CHANNEL_SEQ_MAX);
+	errno = 0;
+	ck_assert_int_eq(event_publish(&wa, room, &h, big, &seq), -1);
+	ck_assert_int_eq(errno, EIO);
+}
+END_TEST
+
 static void
 add(TCase *tc)
 {
@@ -483,6 +496,7 @@ add(TCase *tc)
 	tcase_add_test(tc, recover_says_yes_when_the_event_was_moved);
 	tcase_add_test(tc, retiring_and_recycling_testify_too);
 	tcase_add_test(tc, a_record_that_was_half_written_becomes_padding);
+	tcase_add_loop_test(tc, a_tail_of_rubbish_is_an_error_not_an_event, 0, 2);
 	tcase_add_loop_test(tc, rubbish_never_faults_and_never_stalls, 0, 4);
 }
 
