@@ -8,8 +8,8 @@
  * retires what nobody has an interest in, ROUNDS times. Each may die before every step and is
  * followed by its heir.
  *
- * A ring is a count and a bit here: the CAS of a publisher and that of the master exclude each other
- * (core.pml has the ring). doc/PROOFS.md maps the steps to the code.
+ * A ring is a count and a bit here: the CAS of a publisher and that of the master exclude each
+ * other (core.pml has the ring). doc/PROOFS.md maps the steps to the code.
  *
  * What must hold:
  *	find		what a look-up returns was open then
@@ -71,7 +71,8 @@ bit told[RECORDS];			/* nobody's: the closing was marked for worker 1 */
 byte crashes = CRASHES, master_crashes = MASTER_CRASHES;
 
 #define STEP(x) if :: atomic { x } :: atomic { crashes > 0 -> crashes--; goto dead } fi
-#define MSTEP(x) if :: atomic { x } :: atomic { master_crashes > 0 -> master_crashes--; goto dead } fi
+#define MDIE atomic { master_crashes > 0 -> master_crashes--; goto dead }
+#define MSTEP(x) if :: atomic { x } :: MDIE fi
 
 /* With two records. */
 #define is_linked(r) (bucket == (r) + 1 || (bucket != 0 && next[bucket - 1] == (r) + 1))

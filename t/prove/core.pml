@@ -1,13 +1,14 @@
 /*
- * Publish, read, join, sleep and the heir of shm/event.c, shm/dirty.c and shm/channel.c, with deaths.
+ * Publish, read, join, sleep and the heir, as in shm/event.c, shm/dirty.c and shm/channel.c, with
+ * deaths.
  *
  * Two workers publish into a channel with a ring of two cells; a third one, the reader, joins it,
  * reads and sleeps. Each may die before every step and is followed by its heir, which finds what
  * is in the slot and nothing else. doc/PROOFS.md maps the steps to the code.
  *
  * A step is one access to a word that others change, or several of which nobody can tell the
- * order. A record is named by a number that is never used again, as positions are not (modulo 2^47),
- * and whose upper part is its writer; how an arena is lapped is in relacy_arena.cpp.
+ * order. A record is named by a number that is never used again, as positions are not (modulo
+ * 2^47), and whose upper part is its writer; how an arena is lapped is in relacy_arena.cpp.
  *
  * What must hold is asserted where it happens:
  *	at the CAS of a cell	it is the next event (dense), and the message was not published yet
@@ -40,7 +41,7 @@
 #define M_SUMMARY_FIRST		16	/* the marker sets the summary, then the word */
 #define M_NO_HELP		17	/* tail is its publisher's business */
 #define M_WAKE_FIRST		18	/* a look at sleeping before the mark */
-#define M_SEEN_ONLY		19	/* the heir looks at its flag first, at the cell behind it */
+#define M_SEEN_ONLY		19	/* the heir looks at its flag, then at the cell */
 
 #ifndef CRASHES
 #define CRASHES 1
@@ -337,7 +338,17 @@ life:
 		goto gone
 	}
 dead:
-	atomic { q = 0; old = 0; r = 0; tries = 0; wake = 0; got = 0; done = 0; again = 0; doubt = 0 }
+	atomic {
+		q = 0;
+		old = 0;
+		r = 0;
+		tries = 0;
+		wake = 0;
+		got = 0;
+		done = 0;
+		again = 0;
+		doubt = 0
+	}
 #if HEIR
 	heir = 1;
 	goto life;

@@ -1,7 +1,7 @@
 /*
  * A reader copies a record while its owner laps it, shm/arena.c. The arena has four words: the
- * record is seq and data at position 2; the one that laps it takes all four, and its data looks like
- * the seq. What the reader takes for valid is the record.
+ * record is seq and data at position 2; the one that laps it takes all four, and its data looks
+ * like the seq. What the reader takes for valid is the record.
  */
 #include "t/prove/orders.hpp"
 

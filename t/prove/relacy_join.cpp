@@ -1,7 +1,7 @@
 /*
- * channel_join() against event_publish() and channel_retire(): the subscriber sets its bit and looks
- * at the ring; who changes the ring looks for the bit behind it. So an event that the subscriber did
- * not count as old is marked for it, and a closing that it did not see, too.
+ * channel_join() against event_publish() and channel_retire(): the subscriber sets its bit and
+ * looks at the ring; who changes the ring looks for the bit behind it. So an event that the
+ * subscriber did not count as old is marked for it, and a closing that it did not see, too.
  */
 #include "t/prove/orders.hpp"
 

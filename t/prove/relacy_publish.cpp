@@ -23,7 +23,7 @@ struct publish_test : rl::test_suite<publish_test, 2> {
 		unsigned old = 0;
 
 		data[0].store(7, std::memory_order_release);
-		/* either of the two would do; without both the reader sees the seq before the data */
+		/* either would do; without both the reader may see the seq before the data */
 		seq[0].store(1, ORDER(1, release, relaxed));
 		cell.compare_exchange_strong(old, 1, ORDER(1, seq_cst, relaxed));
 	}
