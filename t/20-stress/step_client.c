@@ -15,11 +15,12 @@
 #include <unistd.h>
 
 #include "shm/channel.h"
+#include "shm/settings.h"
 #include "shm/slot_layout.h"
 #include "t/20-stress/step_oracle.h"
 #include "t/20-stress/step_server.h"
 
-enum { SMALL_SNDBUF = 2304 };
+#define FIN_S 1.5			/* less than a worker waits for the peer's */
 
 static const char *const wrongs[] = { "lost", "doubled", "torn", "closed", "other" };
 _Static_assert(sizeof wrongs / sizeof wrongs[0] == WRONG_COUNT, "a name each");
@@ -43,6 +44,16 @@ went_wrong(struct oracle *o, enum wrong w, const char *fmt, ...)
 	va_end(ap);
 }
 
+/* A full one's acknowledgements do not wait for a timer: a turn is the same at any speed. */
+static void
+acknowledge(const struct client *k)
+{
+	int one = 1;
+
+	if (k->small)
+		setsockopt(k->fd, IPPROTO_TCP, TCP_QUICKACK, &one, sizeof one);
+}
+
 size_t
 client_read(struct oracle *o, unsigned i, size_t max)
 {
@@ -53,10 +64,13 @@ client_read(struct oracle *o, unsigned i, size_t max)
 	if (k->fd < 0 || o->why[0] != '\0')
 		return 0;
 	r = recv(k->fd, k->in + k->n, room < max ? room : max, MSG_DONTWAIT);
+	acknowledge(k);
 	if (r < 0 && errno == EAGAIN)
 		return 0;
 	if (r <= 0) {
-		if (k->fallen)
+		if (k->fallen_at > 0 && server_now() - k->fallen_at > FIN_S)
+			went_wrong(o, WRONG_OTHER, "client %u has to wait for the end", i);
+		if (k->fallen && k->n == 0)
 			client_close(o, i);
 		else
 			went_wrong(
@@ -70,18 +84,22 @@ client_read(struct oracle *o, unsigned i, size_t max)
 }
 
 bool
-client_is_done(const struct oracle *o, unsigned i)
+client_is_done(struct oracle *o, unsigned i)
 {
-	const struct client *k = &o->client[i];
+	struct client *k = &o->client[i];
 	unsigned c;
 
 	if (k->fd < 0)
 		return true;
+	if (k->must_fall)
+		return false;
 	if (k->n > 0 || k->raw_at < k->raw_n || k->reply_first != k->reply_end)
 		return false;
-	for (c = 0; c < CHANS; c++)
+	for (c = 0; c < CHANS; c++) {
+		oracle_pass_own(o, k, c);
 		if (k->next[c] != 0 && k->next[c] != o->chan[c].count + 1)
 			return false;
+	}
 	return true;
 }
 
@@ -89,12 +107,11 @@ client_is_done(const struct oracle *o, unsigned i)
 
 /* Makes the server's send buffer small: the descriptor is shared, and so is what is set on it. */
 static void
-shrink_sender(struct oracle *o, int fd)
+shrink_sender(struct oracle *o, int fd, int size)
 {
 	const struct conn *c = region_conns(&o->s->r, 0);
 	uint64_t used = word_get(&o->s->slot->conns_used), i;
 	struct sockaddr_in us, them;
-	int small = SMALL_SNDBUF;
 	socklen_t n = sizeof us;
 
 	getsockname(fd, (struct sockaddr *)&us, &n);
@@ -105,7 +122,7 @@ shrink_sender(struct oracle *o, int fd)
 		n = sizeof them;
 		if (dup >= 0 && getpeername(dup, (struct sockaddr *)&them, &n) == 0 &&
 		    them.sin_port == us.sin_port)
-			setsockopt(dup, SOL_SOCKET, SO_SNDBUF, &small, sizeof small);
+			setsockopt(dup, SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
 		if (dup >= 0)
 			close(dup);
 	}
@@ -128,6 +145,33 @@ connect_to(unsigned port, int rcvbuf)
 	return fd;
 }
 
+static uint64_t
+accepts_of(const struct oracle *o, unsigned slot)
+{
+	return stat_get(&region_slot(&o->s->r, slot)->stats, STAT_ACCEPTS);
+}
+
+/* The system chooses whose listener gets a connection: again, until it is the right one. */
+static int
+connect_to_slot(struct oracle *o, int rcvbuf, unsigned slot)
+{
+	double until = server_now() + 3;
+
+	while (server_now() < until) {
+		uint64_t right = accepts_of(o, slot), wrong = accepts_of(o, !slot);
+		int fd = connect_to(o->s->port, rcvbuf);
+
+		while (server_now() < until && accepts_of(o, slot) == right &&
+		    accepts_of(o, !slot) == wrong)
+			usleep(100);
+		if (accepts_of(o, slot) != right)
+			return fd;
+		close(fd);
+	}
+	fprintf(stderr, "step_worker: no connection to slot %u\n", slot);
+	exit(EXIT_FAILURE);
+}
+
 void
 client_open(struct oracle *o, unsigned i, enum client_kind kind, int rcvbuf)
 {
@@ -135,18 +179,23 @@ client_open(struct oracle *o, unsigned i, enum client_kind kind, int rcvbuf)
 	double until = server_now() + 3;
 	unsigned char *in = k->in;
 	char *raw = k->raw;
-	uint64_t accepts = stat_get(&o->s->slot->stats, STAT_ACCEPTS);
+	uint64_t accepts = accepts_of(o, 0);
 
 	memset(k, 0, sizeof *k);
 	k->in = in != NULL ? in : malloc(INPUT);
 	k->raw = raw != NULL ? raw : malloc(RAW);
 	k->kind = kind;
-	k->fd = connect_to(o->s->port, rcvbuf);
-	while (rcvbuf != 0 && server_now() < until &&
-	    stat_get(&o->s->slot->stats, STAT_ACCEPTS) == accepts)
+	k->small = rcvbuf != 0;
+	k->slot = o->open_slot;
+	k->number = ++o->opened;
+	if (o->s->r.caps.workers > 1)
+		k->fd = connect_to_slot(o, rcvbuf, k->slot);
+	else
+		k->fd = connect_to(o->s->port, rcvbuf);
+	while (rcvbuf != 0 && server_now() < until && accepts_of(o, 0) == accepts)
 		usleep(1000);
 	if (rcvbuf != 0)
-		shrink_sender(o, k->fd);
+		shrink_sender(o, k->fd, rcvbuf);
 }
 
 void
@@ -186,17 +235,31 @@ oracle_reset(struct oracle *o, struct server *s)
 	o->open_from = 1;
 }
 
-void
-oracle_channel(struct oracle *o, unsigned i, const char *name, bool later)
+static void
+name_channel(struct oracle *o, unsigned i, const char *name, unsigned slow, bool later)
 {
-	const struct channel_rule_values v = { .history = STEP_HISTORY };
+	const struct channel_rule_values v = { .history = STEP_HISTORY, .slow = (uint8_t)slow };
 	uint32_t number;
 
 	memset(&o->chan[i], 0, sizeof o->chan[i]);
 	snprintf(o->chan[i].name, sizeof o->chan[i].name, "%s", name);
+	o->chan[i].first = o->npubs + 1;
+	o->chan[i].latest = slow == SETTINGS_SLOW_LATEST;
 	if (later || channel_get(&o->s->writer, name, strlen(name), &v, &number) != 0)
 		return;
 	o->s->chan[o->s->nchans++] = number;
+}
+
+void
+oracle_channel(struct oracle *o, unsigned i, const char *name, bool later)
+{
+	name_channel(o, i, name, SETTINGS_SLOW_GAP, later);
+}
+
+void
+oracle_channel_slow(struct oracle *o, unsigned i, const char *name, unsigned slow)
+{
+	name_channel(o, i, name, slow, false);
 }
 
 /* What is still missing, for people. */
@@ -246,7 +309,7 @@ region_agrees(struct oracle *o, bool tell)
 			return false;
 	}
 	for (i = 0; i < CLIENTS; i++)
-		open += o->client[i].fd >= 0;
+		open += o->client[i].fd >= 0 && o->client[i].slot == 0;
 	if (word_get(&o->s->slot->conns_open) == open &&
 	    server_descriptors(o->s) == o->s->descriptors + open)
 		return true;
@@ -258,7 +321,7 @@ region_agrees(struct oracle *o, bool tell)
 }
 
 static bool
-all_done(const struct oracle *o)
+all_done(struct oracle *o)
 {
 	uint32_t id;
 	unsigned i;
@@ -280,7 +343,8 @@ forgive(struct oracle *o)
 	uint32_t number;
 	struct chan *c;
 
-	if (o->npubs == 0 || p->client < 0 || !o->client[p->client].fallen || p->seq != 0)
+	if (o->npubs == 0 || p->client < 0 || !o->client[p->client].fallen || p->seq != 0 ||
+	    o->client[p->client].kind != CLIENT_WS)
 		return;
 	c = &o->chan[p->chan];
 	if (channel_find(&o->s->r, c->name, strlen(c->name), &number) == 0 &&

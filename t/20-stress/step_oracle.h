@@ -13,6 +13,9 @@ size_t oracle_data(char *out, const struct publish *p);
 /* The message is seen at this place: it must be its only one, and nobody else's. False: wrong. */
 bool oracle_place(struct oracle *o, struct publish *p, uint64_t seq);
 
+/* What the client does not want back counts as come. */
+void oracle_pass_own(const struct oracle *o, struct client *k, unsigned chan);
+
 /* The channel's epoch, 0 if it is not there. */
 uint64_t oracle_epoch(const struct oracle *o, unsigned chan);
 

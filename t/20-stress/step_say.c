@@ -10,14 +10,18 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 
+#include "shm/channel.h"
 #include "shm/event.h"
 #include "t/20-stress/step_oracle.h"
 #include "t/20-stress/step_server.h"
 
-enum { OP_CONTINUATION, OP_TEXT, OP_PING = 9, FIN = 0x80, MASKED = 0x80 };
+enum { OP_CONTINUATION, OP_TEXT, OP_CLOSE = 8, OP_PING, FIN = 0x80, MASKED = 0x80 };
 
 #define TS "\1\1\1\1\1\1\1\1\1\1\1\1\1"	/* milliseconds of this age: 13 times ANY_DIGIT */
+#define NUMBER "\3"
+#define PLACE "\4"
 
 static const char upgrade[] =
     "GET /ws/channels HTTP/1.1\r\nHost: localhost\r\nX-Request-Id: step\r\n"
@@ -74,19 +78,21 @@ expect_raw(struct oracle *o, unsigned i, const char *p, size_t n)
 	k->raw[k->raw_n] = '\0';
 }
 
-/* The head as it was learnt, with another length in it. */
+/* The head as it was learnt, with another length in it; 0: with any. */
 static void
 expect_head(struct oracle *o, unsigned i, const char *head, size_t length)
 {
 	const char *at = strstr(head, "Content-Length: ");
-	char text[600];
+	char text[600], number[24] = NUMBER;
 
 	if (at == NULL) {
 		expect_raw(o, i, head, strlen(head));
 		return;
 	}
 	at += 16;
-	snprintf(text, sizeof text, "%.*s%zu%s", (int)(at - head), head, length,
+	if (length > 0)
+		snprintf(number, sizeof number, "%zu", length);
+	snprintf(text, sizeof text, "%.*s%s%s", (int)(at - head), head, number,
 	    at + strspn(at, "0123456789"));
 	expect_raw(o, i, text, strlen(text));
 }
@@ -158,6 +164,19 @@ put_text(struct bytes *b, const char *text)
 }
 
 void
+say_resume(struct oracle *o, unsigned i, unsigned chan, uint64_t seq, struct bytes *b)
+{
+	char text[240];
+
+	snprintf(text, sizeof text, "{\"type\":\"subscribe\",\"channel\":\"%s\","
+	    "\"since\":{\"epoch\":\"%016" PRIx64 "\",\"seq\":%" PRIu64 "}}", o->chan[chan].name,
+	    oracle_epoch(o, chan), seq);
+	put_text(b, text);
+	expect_reply(o, i, (struct reply){ .kind = REPLY_SUBSCRIBED, .chan = chan,
+	    .seq = o->chan[chan].count, .since = seq });
+}
+
+void
 say_subscribe(struct oracle *o, unsigned i, unsigned chan, struct bytes *b)
 {
 	char text[160];
@@ -181,14 +200,15 @@ say_unsubscribe(struct oracle *o, unsigned i, unsigned chan, struct bytes *b)
 }
 
 static size_t
-publish_text(struct oracle *o, unsigned i, unsigned chan, uint32_t len, char *out)
+publish_text(struct oracle *o, unsigned i, unsigned chan, uint32_t len, bool no_echo, char *out)
 {
 	struct publish *p = oracle_publish(o, chan, (int)i, len);
 	size_t n;
 
+	p->not_for = no_echo ? o->client[i].number : 0;
 	n = (size_t)snprintf(out, 300,
-	    "{\"type\":\"publish\",\"channel\":\"%s\",\"id\":%u,\"data\":", o->chan[chan].name,
-	    p->id);
+	    "{\"type\":\"publish\",\"channel\":\"%s\",\"id\":%u,%s\"data\":", o->chan[chan].name,
+	    p->id, no_echo ? "\"echo\":false," : "");
 	n += oracle_data(out + n, p);
 	out[n++] = '}';
 	expect_reply(o, i, (struct reply){ .kind = REPLY_PUBLISHED, .chan = chan, .id = p->id });
@@ -199,12 +219,34 @@ void
 say_publish(struct oracle *o, unsigned i, unsigned chan, uint32_t len, struct bytes *b)
 {
 	static char text[BYTES];
-	size_t n = publish_text(o, i, chan, len, text);
+	size_t n = publish_text(o, i, chan, len, false, text);
 
 	put_frame(b, FIN | OP_TEXT, text, n);
 }
 
-static void
+void
+say_publish_no_echo(struct oracle *o, unsigned i, unsigned chan, uint32_t len, struct bytes *b)
+{
+	static char text[BYTES];
+	size_t n = publish_text(o, i, chan, len, true, text);
+
+	put_frame(b, FIN | OP_TEXT, text, n);
+}
+
+/* It must be answered by the same, and then by the end of the stream. */
+void
+say_goodbye(struct oracle *o, unsigned i, struct bytes *b)
+{
+	static const char text[] = "\3\350bye";		/* 1000 */
+	struct client *k = &o->client[i];
+
+	put_frame(b, FIN | OP_CLOSE, text, sizeof text - 1);
+	k->fall_code = 1000;
+	k->fall_reason = "";
+	k->must_fall = true;
+}
+
+void
 say_ping(struct oracle *o, unsigned i, uint32_t id, struct bytes *b)
 {
 	char text[40];
@@ -219,7 +261,7 @@ say_fragments(struct oracle *o, unsigned i, unsigned chan, uint32_t len, struct 
 {
 	static char text[BYTES];
 	struct client *k = &o->client[i];
-	size_t n = publish_text(o, i, chan, len, text), third = n / 3 | 1, middle;
+	size_t n = publish_text(o, i, chan, len, false, text), third = n / 3 | 1, middle;
 	struct reply published = k->reply[--k->reply_end % REPLIES];
 
 	put_frame(b, OP_TEXT, text, third);
@@ -248,24 +290,64 @@ put_request(struct bytes *b, const char *method, const char *path, const char *m
 	put(b, text, (size_t)n);
 }
 
-/* Only where nobody else publishes: the answer's bytes are told beforehand. */
+/* The answer to a post. Its place is told beforehand if nobody else publishes. */
+static void
+expect_posted(struct oracle *o, unsigned i, const struct publish *p)
+{
+	struct client *k = &o->client[i];
+	char body[200];
+	int n;
+
+	n = snprintf(body, sizeof body,
+	    "{\"channel\":\"%s\",\"epoch\":\"%016" PRIx64 "\",\"seq\":", o->chan[p->chan].name,
+	    oracle_epoch(o, p->chan));
+	if (o->racing) {
+		snprintf(body + n, sizeof body - (size_t)n, PLACE "}");
+		k->post[k->post_end++ % REPLIES] = p->id;
+	} else
+		snprintf(body + n, sizeof body - (size_t)n, "%" PRIu64 "}", p->seq);
+	expect_head(o, i, o->head_post, o->racing ? 0 : strlen(body));
+	expect_raw(o, i, body, strlen(body));
+}
+
+static void
+put_post(struct oracle *o, const struct publish *p, const char *key, struct bytes *b)
+{
+	static char data[BYTES];
+	size_t n = oracle_data(data, p);
+	char path[100], more[100] = "";
+
+	snprintf(path, sizeof path, "/api/channels/%s/events", o->chan[p->chan].name);
+	if (key != NULL)
+		snprintf(more, sizeof more, "Idempotency-Key: %s\r\n", key);
+	put_request(b, "POST", path, more, n);
+	put(b, data, n);
+}
+
+uint32_t
+say_post_key(struct oracle *o, unsigned i, unsigned chan, uint32_t len, const char *key,
+    struct bytes *b)
+{
+	struct publish *p = oracle_publish(o, chan, (int)i, len);
+
+	if (!o->racing)
+		oracle_place(o, p, o->chan[chan].count);
+	put_post(o, p, key, b);
+	expect_posted(o, i, p);
+	return p->id;
+}
+
+void
+say_post_again(struct oracle *o, unsigned i, uint32_t id, const char *key, struct bytes *b)
+{
+	put_post(o, &o->pub[id % LOG], key, b);
+	expect_posted(o, i, &o->pub[id % LOG]);
+}
+
 void
 say_post(struct oracle *o, unsigned i, unsigned chan, uint32_t len, struct bytes *b)
 {
-	static char data[BYTES];
-	struct publish *p = oracle_publish(o, chan, (int)i, len);
-	size_t n = oracle_data(data, p);
-	char path[100], body[200];
-
-	oracle_place(o, p, o->chan[chan].count);
-	snprintf(path, sizeof path, "/api/channels/%s/events", o->chan[chan].name);
-	put_request(b, "POST", path, "", n);
-	put(b, data, n);
-	snprintf(body, sizeof body,
-	    "{\"channel\":\"%s\",\"epoch\":\"%016" PRIx64 "\",\"seq\":%" PRIu64 "}",
-	    o->chan[chan].name, oracle_epoch(o, chan), p->seq);
-	expect_head(o, i, o->head_post, strlen(body));
-	expect_raw(o, i, body, strlen(body));
+	say_post_key(o, i, chan, len, NULL, b);
 }
 
 static void
@@ -293,7 +375,7 @@ say_history(struct oracle *o, unsigned i, unsigned chan, uint64_t since, struct 
 	snprintf(path, sizeof path, "/api/channels/%s/events?since=%" PRIu64 "&epoch=%016" PRIx64,
 	    c->name, since, oracle_epoch(o, chan));
 	put_request(b, "GET", path, "", 0);
-	expect_head(o, i, o->head_get, 0);
+	expect_head(o, i, o->head_get, 0);		/* it is chunked */
 	n = (size_t)snprintf(text, sizeof text,
 	    "{\"channel\":\"%s\",\"epoch\":\"%016" PRIx64 "\",\"seq\":%" PRIu64 ",\"events\":[",
 	    c->name, oracle_epoch(o, chan), c->count);
@@ -309,15 +391,33 @@ say_history(struct oracle *o, unsigned i, unsigned chan, uint64_t since, struct 
 	expect_raw(o, i, "0\r\n\r\n", 5);
 }
 
+static void
+ask_events(struct oracle *o, unsigned i, unsigned chan, const char *more, struct bytes *b)
+{
+	char path[100], text[200];
+
+	snprintf(path, sizeof path, "/api/channels/%s/events", o->chan[chan].name);
+	snprintf(text, sizeof text, "Accept: text/event-stream\r\n%s", more);
+	put_request(b, "GET", path, text, 0);
+	expect_raw(o, i, o->head_sse, strlen(o->head_sse));
+}
+
 void
 say_events(struct oracle *o, unsigned i, unsigned chan, struct bytes *b)
 {
-	char path[100];
-
-	snprintf(path, sizeof path, "/api/channels/%s/events", o->chan[chan].name);
-	put_request(b, "GET", path, "Accept: text/event-stream\r\n", 0);
-	expect_raw(o, i, o->head_sse, strlen(o->head_sse));
+	ask_events(o, i, chan, "", b);
 	o->client[i].next[chan] = o->chan[chan].count + 1;
+}
+
+void
+say_resume_events(struct oracle *o, unsigned i, unsigned chan, uint64_t seq, struct bytes *b)
+{
+	char text[100];
+
+	snprintf(text, sizeof text, "Last-Event-ID: %016" PRIx64 ":%" PRIu64 "\r\n",
+	    oracle_epoch(o, chan), seq);
+	ask_events(o, i, chan, text, b);
+	o->client[i].next[chan] = seq + 1;
 }
 
 /* ---- the test itself ---- */
@@ -328,11 +428,16 @@ publish_self(struct oracle *o, unsigned chan, uint32_t len)
 	static char data[BYTES];
 	struct publish *p = oracle_publish(o, chan, -1, len);
 	struct event_head h = { .len = 0 };
-	uint32_t number = o->s->chan[chan];
+	const char *name = o->chan[chan].name;
+	struct timespec now;
+	uint32_t number;
 	uint64_t seq = 0;
 
+	clock_gettime(CLOCK_REALTIME, &now);
+	h.time = (uint64_t)now.tv_sec * 1000;
 	h.len = (uint32_t)oracle_data(data, p);
-	if (event_publish(&o->s->writer, number, &h, data, &seq) != 0)
+	if (channel_find(&o->s->r, name, strlen(name), &number) != 0 ||
+	    event_publish(&o->s->writer, number, &h, data, &seq) != 0)
 		went_wrong(o, WRONG_OTHER, "the test cannot publish: %s", strerror(errno));
 	else
 		oracle_place(o, p, seq);

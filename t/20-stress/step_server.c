@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/personality.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -17,6 +18,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "shm/dirty.h"
 #include "shm/slot_layout.h"
 
 enum { START_MS = 10000, STOP_MS = 5000 };
@@ -39,20 +41,18 @@ sleep_us(unsigned us)
 }
 
 static void
-run_plenumd(const struct server *s, const char *plenumd, int cpu)
+run_plenumd(const struct server *s, const char *plenumd, int cpu, unsigned workers)
 {
 	static const char *const fixed[] = {
 		"listen=127.0.0.1:0",
-		"workers=1",
 		"debug_endpoints=yes",
-		"stuck_timeout=1h",
 		"arena=1M",
 		"frame_arena=4M",
 		"blocks=16",
 		"channels_max=1024",
 		"history=64",
 		"max_connections=16",
-		"message_rate=65535/s",
+		"idempotency_max=4096",
 		"ping_interval=1h",
 		"ping_timeout=2h",
 		"keepalive_timeout=1h",
@@ -61,8 +61,8 @@ run_plenumd(const struct server *s, const char *plenumd, int cpu)
 		"channel_idle=1h",
 		"log_level=warning",
 	};
-	const char *argv[2 * sizeof fixed / sizeof fixed[0] + 8];
-	char run_dir[128], log[128];
+	const char *argv[2 * sizeof fixed / sizeof fixed[0] + 12];
+	char run_dir[128], log[128], conf[128], count[32];
 	struct rlimit no_core = { 0, 0 };
 	cpu_set_t set;
 	size_t n = 0, i;
@@ -77,9 +77,17 @@ run_plenumd(const struct server *s, const char *plenumd, int cpu)
 		argv[n++] = "-D";
 		argv[n++] = fixed[i];
 	}
+	snprintf(count, sizeof count, "workers=%u", workers);
+	argv[n++] = "-D";
+	argv[n++] = count;
 	argv[n++] = "-D";
 	argv[n++] = run_dir;
+	snprintf(conf, sizeof conf, "%s/conf", s->dir);
+	argv[n++] = "-c";
+	argv[n++] = conf;
 	argv[n] = NULL;
+	/* a point is found again in another process */
+	personality(ADDR_NO_RANDOMIZE);
 	CPU_ZERO(&set);
 	CPU_SET(cpu, &set);
 	sched_setaffinity(0, sizeof set, &set);
@@ -151,8 +159,57 @@ find_port(struct server *s)
 	return true;
 }
 
+/* What is not said otherwise never comes. */
+static void
+write_conf(const struct server *s, const char *conf)
+{
+	char path[128];
+	FILE *f;
+
+	snprintf(path, sizeof path, "%s/conf", s->dir);
+	f = fopen(path, "w");
+	if (f == NULL)
+		return;
+	if (strstr(conf, "stuck_timeout") == NULL)
+		fprintf(f, "stuck_timeout = 1h\n");
+	if (strstr(conf, "message_rate") == NULL)
+		fprintf(f, "message_rate = 65535/s\n");
+	fprintf(f, "%s", conf);
+	fclose(f);
+}
+
+void
+server_reload(struct server *s, const char *conf)
+{
+	uint64_t before = word_get(&s->r.head->snapshot);
+	double until = server_now() + START_MS / 1000.0;
+
+	write_conf(s, conf);
+	kill(s->master, SIGHUP);
+	while (server_now() < until && (word_get(&s->r.head->snapshot) == before ||
+	    word32_get(&s->slot->order) != ORDER_RENEW))
+		sleep_us(50);
+}
+
+void
+server_wake(struct server *s)
+{
+	uint64_t mask = sleepers_take(&s->r, s->writer.wake), one = 1;
+	unsigned i;
+
+	s->writer.wake = 0;
+	for (i = 0; i < s->r.caps.workers; i++) {
+		int fd = -1;
+
+		if ((mask & 1ull << i) != 0)
+			fd = server_descriptor(s, region_slot(&s->r, i)->event_fd);
+		if (fd >= 0 && write(fd, &one, sizeof one) == sizeof one)
+			close(fd);
+	}
+}
+
 int
-server_start(struct server *s, const char *plenumd, int cpu)
+server_start(struct server *s, const char *plenumd, int cpu, unsigned workers, const char *conf)
 {
 	double until = server_now() + START_MS / 1000.0;
 	const char *tmp = getenv("TMPDIR");
@@ -163,9 +220,10 @@ server_start(struct server *s, const char *plenumd, int cpu)
 	    tmp != NULL && strlen(tmp) < 60 ? tmp : "/tmp");
 	if (mkdtemp(s->dir) == NULL)
 		return -1;
+	write_conf(s, conf);
 	s->master = fork();
 	if (s->master == 0)
-		run_plenumd(s, plenumd, cpu);
+		run_plenumd(s, plenumd, cpu, workers);
 	if (s->master < 0 || !attach(s, until)) {
 		fprintf(stderr, "step_worker: %s does not start, see %s/log\n", plenumd, s->dir);
 		return -1;
@@ -193,7 +251,7 @@ server_start(struct server *s, const char *plenumd, int cpu)
 static void
 remove_dir(const char *dir)
 {
-	static const char *const files[] = { "log", "plenumd.pid", "control.sock" };
+	static const char *const files[] = { "log", "conf", "plenumd.pid", "control.sock" };
 	char path[400];
 	struct dirent *e;
 	DIR *d = opendir(dir);

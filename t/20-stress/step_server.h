@@ -22,14 +22,22 @@ struct server {
 	unsigned descriptors;		/* in the slot's table, without clients */
 	uint32_t chan[8];		/* channels that are looked at */
 	unsigned nchans;
+	bool keys;			/* idempotency keys are looked at */
 };
 
 /*
- * Starts plenumd with one worker on one processor, small memory and deadlines that never come.
- * 0; -1: it does not start, with a message on stderr; 1: it runs without keepers here. May block
- * for ten seconds.
+ * Starts plenumd on one processor, with small memory, deadlines that never come, and what conf says
+ * beside (lines of plenum.conf). 0; -1: it does not start, with a message on stderr; 1: it runs
+ * without keepers here. May block for ten seconds.
  */
-int server_start(struct server *s, const char *plenumd, int cpu);
+int server_start(struct server *s, const char *plenumd, int cpu, unsigned workers,
+    const char *conf);
+
+/* Tells it to take this configuration; returns when the first slot's worker is told to renew. */
+void server_reload(struct server *s, const char *conf);
+
+/* Wakes whoever sleeps and has news by what the test published or changed. */
+void server_wake(struct server *s);
 
 /* Ends it; its folder goes, unless keep. */
 void server_stop(struct server *s, bool keep);

@@ -6,8 +6,10 @@
  * first who sees it tells, by its answer or by the event, and everybody else must agree.
  */
 #define _GNU_SOURCE
+#include <ctype.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "shm/channel.h"
@@ -15,9 +17,31 @@
 #include "t/20-stress/step_oracle.h"
 #include "t/20-stress/step_server.h"
 
-enum { OP_TEXT = 1, OP_CLOSE = 8, OP_PONG = 10 };
+enum { OP_TEXT = 1, OP_CLOSE = 8, OP_PONG = 10, NEIGHBOURS = 64 };
 
 /* ---- messages and their places ---- */
+
+/* What a client says later has a later place; who was lapped may see the later one first. */
+static bool
+is_in_order(struct oracle *o, const struct publish *p, uint64_t seq)
+{
+	uint32_t id = p->id > NEIGHBOURS ? p->id - NEIGHBOURS : 1;
+
+	if (id < o->chan[p->chan].first)
+		id = o->chan[p->chan].first;
+	for (; p->client >= 0 && id <= o->npubs && id <= p->id + NEIGHBOURS; id++) {
+		const struct publish *q = &o->pub[id % LOG];
+
+		if (q->id != id || id == p->id || q->client != p->client || q->chan != p->chan ||
+		    q->seq == 0 || (id < p->id) == (q->seq < seq))
+			continue;
+		went_wrong(o, WRONG_OTHER,
+		    "message %u of %s is event %" PRIu64 ", message %u of the same client %" PRIu64,
+		    p->id, o->chan[p->chan].name, seq, id, q->seq);
+		return false;
+	}
+	return true;
+}
 
 bool
 oracle_place(struct oracle *o, struct publish *p, uint64_t seq)
@@ -39,13 +63,9 @@ oracle_place(struct oracle *o, struct publish *p, uint64_t seq)
 		    c->name, c->log[seq % LOG].id, p->id);
 		return false;
 	}
-	if (last != NULL && seq <= *last) {
-		went_wrong(o, WRONG_OTHER,
-		    "message %u of %s is event %" PRIu64 ", one before it %" PRIu64, p->id, c->name,
-		    seq, *last);
+	if (!is_in_order(o, p, seq))
 		return false;
-	}
-	if (last != NULL)
+	if (last != NULL && seq > *last)
 		*last = seq;
 	p->seq = seq;
 	c->log[seq % LOG].seq = seq;
@@ -77,6 +97,22 @@ oracle_data(char *out, const struct publish *p)
 
 /* ---- what comes: events ---- */
 
+/* Passes over what the client said itself and does not want back. */
+void
+oracle_pass_own(const struct oracle *o, struct client *k, unsigned chan)
+{
+	const struct chan *c = &o->chan[chan];
+	const struct publish *p;
+	uint64_t q;
+
+	while ((q = k->next[chan]) != 0 && q <= c->count && c->log[q % LOG].seq == q) {
+		p = &o->pub[c->log[q % LOG].id % LOG];
+		if (p->not_for == 0 || p->not_for != k->number)
+			return;
+		k->next[chan]++;
+	}
+}
+
 /* True if this is the next event of client k in the channel, with its bytes. */
 static bool
 take_event(struct oracle *o, struct client *k, unsigned chan, uint64_t seq, const char *data,
@@ -87,6 +123,7 @@ take_event(struct oracle *o, struct client *k, unsigned chan, uint64_t seq, cons
 	struct publish *p;
 	unsigned id = 0;
 
+	oracle_pass_own(o, k, chan);
 	if (k->next[chan] == 0 || seq != k->next[chan]) {
 		went_wrong(o,
 		    seq < k->next[chan] || k->next[chan] == 0 ? WRONG_DOUBLED : WRONG_LOST,
@@ -143,7 +180,17 @@ take_ws_event(struct oracle *o, struct client *k, const char *p, size_t n)
 	take_event(o, k, (unsigned)chan, seq, quote, (size_t)(p + n - 1 - quote));
 }
 
-/* A gap is right only if so much was published while nobody served. */
+/* A gap is right only if so much was published meanwhile. */
+static bool
+is_gap(const struct oracle *o, const struct client *k, unsigned chan, uint64_t to)
+{
+	const struct chan *c = &o->chan[chan];
+
+	if (!c->may_gap || k->next[chan] == 0 || to < k->next[chan] || (c->latest && !k->slow))
+		return false;
+	return c->latest ? to + 1 == c->count : to + STEP_HISTORY <= c->count;
+}
+
 static void
 take_gap(struct oracle *o, struct client *k, const char *p)
 {
@@ -156,8 +203,8 @@ take_gap(struct oracle *o, struct client *k, const char *p)
 	    "\"epoch\":\"%llx\"}",
 	    name, &from, &to, &epoch);
 	chan = chan_by_name(o, name, strlen(name));
-	if (chan < 0 || !o->chan[chan].may_gap || from != k->next[chan] || to < from ||
-	    to + STEP_HISTORY > o->chan[chan].count || epoch != oracle_epoch(o, (unsigned)chan))
+	if (chan < 0 || from != k->next[chan] || !is_gap(o, k, (unsigned)chan, to) ||
+	    epoch != oracle_epoch(o, (unsigned)chan))
 		went_wrong(o, WRONG_LOST, "client %td: %.200s", k - o->client, p);
 	else
 		k->next[chan] = to + 1;
@@ -185,6 +232,28 @@ take_published(struct oracle *o, const struct reply *q, const char *p, size_t n)
 		oracle_place(o, pub, seq);
 }
 
+/* The place where it begins may be known only from the answer. */
+static void
+take_subscribed(struct oracle *o, struct client *k, const struct reply *q, const char *p, size_t n)
+{
+	unsigned long long seq = q->seq;
+	const char *at = memmem(p, n, "\",\"seq\":", 8);
+	char want[300];
+
+	if (o->racing && at != NULL)
+		sscanf(at + 8, "%llu", &seq);
+	snprintf(want, sizeof want,
+	    "{\"type\":\"subscribed\",\"channel\":\"%s\",\"epoch\":\"%016" PRIx64
+	    "\",\"seq\":%llu%s}",
+	    o->chan[q->chan].name, oracle_epoch(o, q->chan), seq,
+	    q->since > 0 ? ",\"recovered\":true" : "");
+	if (strlen(want) != n || memcmp(want, p, n) != 0 || seq < q->seq ||
+	    seq > o->chan[q->chan].count)
+		went_wrong(o, WRONG_LOST, "client %td: got %.200s instead of %.200s", k - o->client,
+		    p, want);
+	k->next[q->chan] = (q->since > 0 ? q->since : seq) + 1;
+}
+
 static void
 take_reply(struct oracle *o, struct client *k, unsigned opcode, const char *p, size_t n)
 {
@@ -203,12 +272,8 @@ take_reply(struct oracle *o, struct client *k, unsigned opcode, const char *p, s
 		take_published(o, q, p, n);
 		return;
 	case REPLY_SUBSCRIBED:
-		snprintf(want, sizeof want,
-		    "{\"type\":\"subscribed\",\"channel\":\"%s\",\"epoch\":\"%016" PRIx64
-		    "\",\"seq\":%" PRIu64 "}",
-		    o->chan[q->chan].name, oracle_epoch(o, q->chan), q->seq);
-		k->next[q->chan] = q->seq + 1;
-		break;
+		take_subscribed(o, k, q, p, n);
+		return;
 	case REPLY_UNSUBSCRIBED:
 		snprintf(want, sizeof want, "{\"type\":\"unsubscribed\",\"channel\":\"%s\"}",
 		    o->chan[q->chan].name);
@@ -224,19 +289,21 @@ take_reply(struct oracle *o, struct client *k, unsigned opcode, const char *p, s
 		    p, want);
 }
 
-/* The poison rule has closed it: what it still had to get does not come. */
+/* It is closed: what it still had to get does not come, unless it has said goodbye itself. */
 static void
 take_close(struct oracle *o, struct client *k, const unsigned char *p, size_t n)
 {
-	static const char reason[] = "this message ends workers";
+	size_t len = k->fall_code == 0 ? 0 : strlen(k->fall_reason);
 
-	if (!k->may_fall || n != 2 + sizeof reason - 1 || p[0] != 1011 >> 8 ||
-	    p[1] != (1011 & 255) || memcmp(p + 2, reason, n - 2) != 0) {
+	if (k->fall_code == 0 || n != 2 + len || (p[0] << 8 | p[1]) != (int)k->fall_code ||
+	    memcmp(p + 2, k->fall_reason, len) != 0 ||
+	    (k->fall_code == 1000 && k->reply_first != k->reply_end)) {
 		went_wrong(o, WRONG_CLOSED, "client %td: close frame %u %.*s", k - o->client,
 		    n >= 2 ? p[0] << 8 | p[1] : 0, n >= 2 ? (int)n - 2 : 0, (const char *)p + 2);
 		return;
 	}
 	k->fallen = true;
+	k->fallen_at = server_now();
 	k->reply_first = k->reply_end;
 }
 
@@ -293,6 +360,21 @@ take_ws(struct oracle *o, struct client *k, unsigned char *p, size_t n)
 	return head + len;
 }
 
+/* event: gap, id: EPOCH:SEQ, data: … */
+static void
+take_sse_gap(struct oracle *o, struct client *k, const char *p)
+{
+	unsigned long long seq = 0, epoch = 0, again = 0, seq_again = 0;
+
+	sscanf(p, "event: gap\nid: %16llx:%llu\ndata: {\"epoch\":\"%16llx\",\"seq\":%llu}", &epoch,
+	    &seq, &again, &seq_again);
+	if (epoch != oracle_epoch(o, 0) || again != epoch || seq_again != seq ||
+	    !is_gap(o, k, 0, seq))
+		went_wrong(o, WRONG_LOST, "client %td: %.200s", k - o->client, p);
+	else
+		k->next[0] = seq + 1;
+}
+
 /* id: EPOCH:SEQ, data: DATA, of channel 0. */
 static size_t
 take_sse(struct oracle *o, struct client *k, unsigned char *p, size_t n)
@@ -304,8 +386,10 @@ take_sse(struct oracle *o, struct client *k, unsigned char *p, size_t n)
 	if (end == NULL)
 		return 0;
 	*end = '\0';
-	if (sscanf((char *)p, "id: %16llx:%llu\ndata: %n", &epoch, &seq, &used) != 2 || used == 0 ||
-	    epoch != oracle_epoch(o, 0))
+	if (strncmp((char *)p, "event: gap\n", 11) == 0)
+		take_sse_gap(o, k, (char *)p);
+	else if (sscanf((char *)p, "id: %16llx:%llu\ndata: %n", &epoch, &seq, &used) != 2 ||
+	    used == 0 || epoch != oracle_epoch(o, 0))
 		went_wrong(
 		    o, WRONG_TORN, "client %td: torn event %.100s", k - o->client, (char *)p);
 	else
@@ -313,14 +397,33 @@ take_sse(struct oracle *o, struct client *k, unsigned char *p, size_t n)
 	return (size_t)(end - p) + 2;
 }
 
+/* The number at p is where the client's next post has got to. */
+static bool
+take_place(struct oracle *o, struct client *k, const unsigned char *p)
+{
+	uint32_t id = k->post[k->post_first++ % REPLIES];
+
+	return oracle_place(o, &o->pub[id % LOG], strtoull((const char *)p, NULL, 10));
+}
+
 static size_t
 take_raw(struct oracle *o, struct client *k, const unsigned char *p, size_t n)
 {
-	size_t i;
+	size_t i, digits;
 
 	for (i = 0; i < n && k->raw_at < k->raw_n; i++, k->raw_at++) {
 		char want = k->raw[k->raw_at];
 
+		if (want == ANY_NUMBER || want == ANY_PLACE) {
+			for (digits = 0; i + digits < n && isdigit(p[i + digits]); digits++)
+				;
+			if (i + digits == n)
+				return i;	/* there may be more */
+			if (digits > 0 && (want == ANY_NUMBER || take_place(o, k, p + i))) {
+				i += digits - 1;
+				continue;
+			}
+		}
 		if (want == (char)p[i] || want == ANY_BYTE)
 			continue;
 		if (want == ANY_DIGIT && p[i] >= '0' && p[i] <= '9')

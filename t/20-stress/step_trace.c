@@ -1,14 +1,16 @@
 /*
- * System calls are run with PTRACE_SYSCALL, the instructions between them one by one with
- * PTRACE_SINGLESTEP. On the way to a known point only the stretch it lies in is stepped; the calls
- * before it are counted, which costs two stops each.
+ * System calls are run with PTRACE_SYSCALL. To find the points, the instructions between them are
+ * run one by one with PTRACE_SINGLESTEP, and after each the state of the region (step_state.c) is
+ * hashed. A changed hash is a point, and so is a system call. Each instruction that changed
+ * something is noted with the point.
  *
- * After each instruction the words of the region that an heir goes by are hashed: the slot's own
- * line, the records in use, the extensions, blocks, spans and lists that they name, the channels
- * with the cells around their tails. A changed hash is a point, and so is a system call.
+ * On the way to a known point the calls before it are counted, which costs two stops each. In the
+ * stretch it lies in, a breakpoint of the processor waits for the instructions that make the
+ * changes, one after the other; of the times that one is come by, those count that change the
+ * state. So a stretch that is longer today by some turns of a loop leads to the same point.
  *
- * No points are calls that only ask, and words that only tell the time: they depend on the clock,
- * and on whether the worker is an heir, and points would not be found again.
+ * No points are calls that only ask: they depend on the clock, and on whether the worker is an
+ * heir.
  *
  * A worker that enters epoll_wait() with a timeout while nothing is ready is at rest: the clients
  * are given a turn before it goes on.
@@ -32,154 +34,15 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "shm/channel_layout.h"
-#include "shm/frame_layout.h"
 #include "shm/slot_layout.h"
 #include "t/20-stress/step_server.h"
+#include "t/20-stress/step_state.h"
 
-enum { CODE_CACHE = 1 << 16, NAMED_BYTES = 64, CELLS_HASHED = 4, CALLS_MAX = 20000 };
-
-/* ---- the region's state ---- */
-
-static uint64_t
-mix(uint64_t h, const void *p, size_t n)
-{
-	const volatile uint64_t *w = p;
-	size_t i;
-
-	for (i = 0; i < n / 8; i++) {
-		h = (h ^ w[i]) * 0x9e3779b97f4a7c15ull;
-		h ^= h >> 31;
-	}
-	return h;
-}
-
-/* Bytes that are named: so many, or the first of them. */
-static uint64_t
-mix_bytes(uint64_t h, const unsigned char *p, uint64_t n)
-{
-	return mix(h, p, n < NAMED_BYTES ? (size_t)n : NAMED_BYTES);
-}
-
-static uint64_t
-mix_block(const struct region *r, uint64_t h, uint64_t block)
-{
-	const struct block *k;
-
-	if (block == 0 || block > r->caps.blocks)
-		return h;
-	k = region_block(r, 0, (uint32_t)block - 1);
-	return mix_bytes(mix(h, k, offsetof(struct block, data)), k->data, word_get(&k->len));
-}
-
-static uint64_t
-mix_assembly(const struct region *r, uint64_t h, uint64_t block)
-{
-	const struct block *k;
-
-	if (block == 0 || block > r->caps.blocks)
-		return h;
-	k = region_block(r, 0, (uint32_t)block - 1);
-	return mix_bytes(mix(h, &k->commit, 16), k->data, commit_len(word_get(&k->commit)));
-}
-
-static const struct span *
-span_at(const struct region *r, uint64_t ref)
-{
-	uint64_t at = (ref - 1) * FRAME_UNIT;
-
-	if (ref == 0 || at + sizeof(struct span_list) + NAMED_BYTES > r->caps.frame_arena)
-		return NULL;
-	return (const struct span *)(region_frames(r, 0) + at);
-}
-
-/* Behind what is committed, and of effects that are not valid, there may be anything. */
-static uint64_t
-mix_span(const struct region *r, uint64_t h, uint64_t ref)
-{
-	const struct span *s = span_at(r, ref);
-	uint64_t commit;
-
-	if (s == NULL)
-		return h;
-	commit = word_get(&s->commit);
-	h = mix(h, &s->commit, 8);
-	if (s->kind != SPAN_REPLY)
-		return mix_bytes(mix(h, s, sizeof *s), s->data, commit_len(commit));
-	if (word_get(&s->from) == commit)
-		h = mix(h, s->data, SPAN_EFFECTS * sizeof(struct effect));
-	return mix_bytes(mix(h, &s->from, 8), s->data + SPAN_EFFECTS * sizeof(struct effect),
-	    commit_len(commit));
-}
-
-static uint64_t
-mix_plan(const struct region *r, uint64_t h, uint64_t plan)
-{
-	const struct span_list *l;
-
-	switch (plan_kind(plan)) {
-	case PLAN_CUT:
-		return mix_block(r, h, plan_ref(plan));
-	case PLAN_SPAN:
-		return mix_span(r, h, plan_ref(plan));
-	case PLAN_LIST:
-		l = (const struct span_list *)(const void *)span_at(r, plan_ref(plan));
-		return l == NULL ? h : mix(h, l, 8 + 8 * (l->n <= LIST_MAX ? l->n : 0));
-	case PLAN_NONE:
-		break;
-	}
-	return h;
-}
-
-static uint64_t
-mix_conn(const struct region *r, uint64_t h, const struct conn *c)
-{
-	uint64_t ext = word_get(&c->ext);
-	enum ext_class k = (enum ext_class)(ext >> 28 & 3);
-
-	/* without what only tells the time: it would make points of its own */
-	h = mix(h, c, offsetof(struct conn, seen));
-	h = mix(h, &c->stream, offsetof(struct conn, deadline) - offsetof(struct conn, stream));
-	h = mix(h, &c->goodbye, sizeof *c - offsetof(struct conn, goodbye));
-	if (ext != 0 && k < EXT_CLASSES && (ext & 0xfffffff) <= r->caps.conns)
-		h = mix(h, region_ext(r, 0, k, (uint32_t)(ext & 0xfffffff) - 1),
-		    ext_subs(k) * sizeof(struct sub));
-	h = mix_plan(r, h, word_get(&c->plan));
-	h = mix_span(r, h, word_get(&c->ctl));
-	h = mix_block(r, h, word_get(&c->part));
-	return mix_assembly(r, h, word_get(&c->assembly));
-}
-
-static uint64_t
-mix_channel(const struct region *r, uint64_t h, uint32_t chan)
-{
-	const struct channel *c = &r->channels[chan];
-	uint64_t q;
-	unsigned i;
-
-	h = mix(h, c, 48);
-	q = word_get(&c->tail);
-	for (i = 0; i < CELLS_HASHED; i++)
-		h = mix(
-		    h, region_ring(r, chan) + ((q + i) & channel_mask(c, r->caps.ring_cells)), 8);
-	return h;
-}
-
-static uint64_t
-state_hash(const struct server *s)
-{
-	const struct region *r = &s->r;
-	const struct conn *c = region_conns(r, 0);
-	uint64_t h = mix(1, s->slot, 64), used = word_get(&s->slot->conns_used), i;
-
-	for (i = 0; i < used && i < r->caps.conns; i++)
-		if (word32_get(&c[i].state) != CONN_FREE)
-			h = mix_conn(r, h, &c[i]);
-	for (i = 0; i < s->nchans; i++)
-		h = mix_channel(r, h, s->chan[i]);
-	i = word_get(&s->slot->claiming);
-	return i == 0 || i > r->caps.channels ? h : mix_channel(r, h, (uint32_t)i - 1);
-}
+enum {
+	CODE_CACHE = 1 << 16, CALLS_MAX = 20000, HITS_MAX = 200000,
+	/* the first breakpoint, at a store of four bytes */
+	WATCH_WORD = 1 | 1 << 16 | 3 << 18,
+};
 
 /* ---- stops ---- */
 
@@ -202,20 +65,31 @@ resume(struct tracer *t, enum __ptrace_request how)
 	return (WSTOPSIG(t->status) & 0x7f) == SIGTRAP;
 }
 
+static unsigned long
+next_instruction(struct tracer *t)
+{
+	return (unsigned long)ptrace(
+	    PTRACE_PEEKUSER, t->pid, offsetof(struct user_regs_struct, rip), 0);
+}
+
 static bool
-next_is_call(struct tracer *t)
+is_call(struct tracer *t, unsigned long rip)
 {
 	static struct { unsigned long rip; bool call; } cache[CODE_CACHE];
-	unsigned long rip, code;
+	unsigned long code;
 
-	rip = (unsigned long)ptrace(
-	    PTRACE_PEEKUSER, t->pid, offsetof(struct user_regs_struct, rip), 0);
 	if (cache[rip % CODE_CACHE].rip != rip) {
 		code = (unsigned long)ptrace(PTRACE_PEEKTEXT, t->pid, rip, 0);
 		cache[rip % CODE_CACHE].rip = rip;
 		cache[rip % CODE_CACHE].call = (code & 0xffff) == 0x050f;
 	}
 	return cache[rip % CODE_CACHE].call;
+}
+
+static bool
+next_is_call(struct tracer *t)
+{
+	return is_call(t, next_instruction(t));
 }
 
 static bool
@@ -277,6 +151,7 @@ look_at_call(struct tracer *t)
 	    i.op != PTRACE_SYSCALL_INFO_ENTRY)
 		return TRACE_POINT;
 	t->asks = only_asks((long)i.entry.nr);
+	t->kind = (uint32_t)i.entry.nr * 64 + (uint32_t)i.entry.args[0] % 64;
 	if (i.entry.nr != SYS_epoll_wait && i.entry.nr != SYS_epoll_pwait)
 		return TRACE_POINT;
 	if (!is_idle(t, (int)i.entry.args[0], i.entry.args[3] != 0))
@@ -312,6 +187,7 @@ through_call(struct tracer *t)
 	if (t->asks)
 		return TRACE_POINT;
 	t->calls++;
+	t->call = (uint64_t)t->kind << 32 | ++t->made[t->kind % CALL_KINDS];
 	t->changes = t->vain = 0;
 	t->hash = state_hash(t->s);
 	return TRACE_POINT;
@@ -351,29 +227,37 @@ void
 trace_begin(struct tracer *t, trace_idle_fn idle, void *arg)
 {
 	t->calls = t->changes = t->vain = 0;
+	t->call = 0;
+	memset(t->made, 0, sizeof t->made);
 	t->hash = state_hash(t->s);
 	t->idle = idle;
 	t->arg = arg;
 }
 
-/* One instruction that is no call. True: the region has changed. */
+/* The state may be another one now. */
 static bool
-step(struct tracer *t, enum trace *r)
+has_changed(struct tracer *t)
 {
-	uint64_t h;
+	uint64_t h = state_hash(t->s);
 
-	t->steps++;
-	if (!resume(t, PTRACE_SINGLESTEP)) {
-		*r = TRACE_DIED;
-		return false;
-	}
-	h = state_hash(t->s);
 	if (h == t->hash)
 		return false;
 	t->hash = h;
 	t->changes++;
 	t->vain = 0;
 	return true;
+}
+
+/* One instruction that is no call. True: the region has changed. */
+static bool
+step(struct tracer *t, enum trace *r)
+{
+	t->steps++;
+	if (!resume(t, PTRACE_SINGLESTEP)) {
+		*r = TRACE_DIED;
+		return false;
+	}
+	return has_changed(t);
 }
 
 /* The call at hand, the clients' turn before it included. */
@@ -385,39 +269,255 @@ call(struct tracer *t)
 	return r == TRACE_POINT ? through_call(t) : r;
 }
 
+static struct point
+here(const struct tracer *t, unsigned long rip)
+{
+	return (struct point){ t->calls, t->changes, t->call, rip };
+}
+
+static bool
+was_skimmed(const struct skimmed *s, uint64_t call)
+{
+	unsigned i;
+
+	for (i = 0; i < s->n; i++)
+		if (s->call[i] == call)
+			return true;
+	return false;
+}
+
 enum trace
-trace_next(struct tracer *t)
+trace_skim(struct tracer *t, struct skimmed *s)
+{
+	enum trace r = TRACE_POINT;
+
+	for (s->n = 0; r == TRACE_POINT;) {
+		r = to_call(t);
+		if (has_changed(t) && !was_skimmed(s, t->call) && s->n < SKIMMED_MAX)
+			s->call[s->n++] = t->call;
+		if (r == TRACE_POINT)
+			r = through_call(t);
+	}
+	return r;
+}
+
+enum trace
+trace_next(struct tracer *t, const struct skimmed *only, struct point *p)
 {
 	enum trace r = TRACE_POINT;
 
 	for (;;) {
+		unsigned long rip = next_instruction(t);
+		bool steps = only == NULL || was_skimmed(only, t->call);
 		uint32_t calls = t->calls;
 
-		if (!t->at_call && !next_is_call(t)) {
-			if (step(t, &r) || r == TRACE_DIED)
+		if (steps && !t->at_call && !is_call(t, rip)) {
+			if (step(t, &r) || r == TRACE_DIED) {
+				*p = here(t, rip);
 				return r;
-		} else if ((r = call(t)) != TRACE_POINT || t->calls != calls)
+			}
+		} else if ((r = call(t)) != TRACE_POINT || t->calls != calls) {
+			*p = here(t, 0);
 			return r;
+		}
 	}
 }
 
 enum trace
-trace_to(struct tracer *t, struct point p)
+trace_step(struct tracer *t, struct point *p)
 {
+	unsigned long rip = next_instruction(t);
 	enum trace r = TRACE_POINT;
 
-	while (t->calls < p.calls)
-		if ((r = call(t)) != TRACE_POINT)
-			return r;
-	while (t->calls == p.calls && t->changes < p.changes) {
-		if (t->at_call || next_is_call(t))
-			r = call(t);
-		else
-			step(t, &r);
-		if (r != TRACE_POINT)
+	if (!t->at_call && !is_call(t, rip))
+		step(t, &r);
+	else
+		r = call(t);
+	*p = here(t, rip);
+	return r;
+}
+
+/* ---- breakpoints ---- */
+
+static const unsigned long nowhere[1];
+
+/* Stops before these n instructions; 0 is nowhere. */
+static void
+break_at(struct tracer *t, const unsigned long *rip, unsigned n)
+{
+	unsigned long on = 0;
+	unsigned i;
+
+	for (i = 0; i < BREAKS; i++)
+		on |= i < n && rip[i] != 0 ? 1ul << 2 * i : 0;
+	if (n == t->nbroken && memcmp(rip, t->broken, n * sizeof *rip) == 0)
+		return;
+	ptrace(PTRACE_POKEUSER, t->pid, offsetof(struct user, u_debugreg[7]), 0);
+	for (i = 0; i < n; i++)
+		ptrace(PTRACE_POKEUSER, t->pid, offsetof(struct user, u_debugreg[i]), rip[i]);
+	if (on != 0)
+		ptrace(PTRACE_POKEUSER, t->pid, offsetof(struct user, u_debugreg[7]), on);
+	memcpy(t->broken, rip, n * sizeof *rip);
+	t->nbroken = n;
+}
+
+/* Is there a breakpoint before the next instruction? */
+static bool
+is_broken(struct tracer *t, unsigned long *rip)
+{
+	unsigned i;
+
+	*rip = next_instruction(t);
+	for (i = 0; i < t->nbroken; i++)
+		if (*rip == t->broken[i])
+			return true;
+	return false;
+}
+
+/*
+ * Runs until it stands before a breakpoint. TRACE_POINT also if it makes `calls` calls first, which
+ * is seen by t->calls.
+ */
+static enum trace
+run_to_break(struct tracer *t, uint32_t calls, unsigned long *rip)
+{
+	enum trace r;
+
+	while (t->calls < calls && (t->at_call || !is_broken(t, rip))) {
+		if (!t->at_call) {
+			if (!resume(t, PTRACE_SYSCALL))
+				return TRACE_DIED;
+			if (WSTOPSIG(t->status) == SIGTRAP)	/* not |0x80: a breakpoint */
+				continue;
+			t->at_call = true;
+		}
+		if ((r = look_at_call(t)) != TRACE_POINT || (r = through_call(t)) != TRACE_POINT)
 			return r;
 	}
 	return TRACE_POINT;
+}
+
+/* Breakpoints for the next of the points i .. n - 1, as many as there can be. */
+static void
+break_at_points(struct tracer *t, const struct point *p, unsigned i, unsigned n)
+{
+	unsigned long rip[BREAKS] = { 0 };
+	unsigned have = 0, j;
+
+	for (; i < n && have < BREAKS; i++) {
+		for (j = 0; j < have && rip[j] != p[i].rip; j++)
+			;
+		if (j == have)
+			rip[have++] = p[i].rip;
+	}
+	break_at(t, rip, have);
+}
+
+/*
+ * On to the change that point k is, from where point i is the next to come; n: end of the stretch.
+ * A store of what is there already is no change, so a point may be left out today.
+ */
+static enum trace
+run_to_change(struct tracer *t, const struct point *p, unsigned i, unsigned k, unsigned n)
+{
+	uint32_t calls = t->calls + 1;
+	enum trace r = TRACE_POINT;
+	unsigned long rip;
+	unsigned hits, j;
+
+	for (hits = 0; hits < HITS_MAX && i <= k; hits++) {
+		break_at_points(t, p, i, n);
+		r = run_to_break(t, calls, &rip);
+		if (r != TRACE_POINT || t->calls == calls)
+			break;
+		has_changed(t);		/* by an instruction that changed nothing last time */
+		if (step(t, &r)) {
+			t->changed_by = rip;
+			for (j = i; j < n && p[j].rip != rip; j++)
+				;
+			i = j < n ? j + 1 : i;
+		}
+		if (r != TRACE_POINT)
+			break;
+	}
+	break_at(t, nowhere, 0);
+	return r;
+}
+
+enum trace
+trace_to(struct tracer *t, const struct point *p, unsigned k, unsigned n)
+{
+	enum trace r = TRACE_POINT;
+	unsigned i = k, end = k;
+
+	while (t->call != p[k].call)
+		if ((r = call(t)) != TRACE_POINT)
+			return r;
+	while (i > 0 && p[i - 1].calls == p[k].calls)
+		i--;
+	while (end < n && p[end].calls == p[k].calls)
+		end++;
+	t->changed_by = 0;
+	i += p[i].rip == 0;			/* the call itself */
+	return run_to_change(t, p, i, k, end);
+}
+
+enum trace
+trace_by(struct tracer *t, unsigned long rip, unsigned hits)
+{
+	uint32_t calls = t->calls, changes = t->changes;
+	enum trace r = TRACE_POINT;
+	unsigned long at;
+
+	break_at(t, &rip, 1);
+	while (r == TRACE_POINT && t->calls == calls) {
+		r = run_to_break(t, calls + 1, &at);
+		if (r != TRACE_POINT || t->calls > calls || --hits == 0)
+			break;
+		if (is_call(t, rip))
+			r = call(t);
+		else
+			step(t, &r);
+		if (t->changes != changes)
+			break;
+	}
+	break_at(t, nowhere, 0);
+	if (r == TRACE_POINT)
+		has_changed(t);
+	return r;
+}
+
+/* Where the worker has mapped the region; 0: nowhere. */
+static unsigned long
+region_of(pid_t pid)
+{
+	char path[40], line[400];
+	unsigned long start = 0, offset;
+	bool found = false;
+	FILE *f;
+
+	snprintf(path, sizeof path, "/proc/%d/maps", (int)pid);
+	f = fopen(path, "r");
+	while (f != NULL && !found && fgets(line, sizeof line, f) != NULL)
+		found = strstr(line, "/memfd:plenum ") != NULL &&
+		    sscanf(line, "%lx-%*x %*s %lx", &start, &offset) == 2 && offset == 0;
+	if (f != NULL)
+		fclose(f);
+	return found ? start : 0;
+}
+
+/* Stops behind each store to this word of the region. */
+static void
+watch(struct tracer *t, const word32 *word)
+{
+	unsigned long at = (unsigned long)((const unsigned char *)word - t->s->r.base);
+
+	break_at(t, nowhere, 0);
+	ptrace(PTRACE_POKEUSER, t->pid, offsetof(struct user, u_debugreg[0]),
+	    region_of(t->pid) + at);
+	ptrace(PTRACE_POKEUSER, t->pid, offsetof(struct user, u_debugreg[7]), WATCH_WORD);
+	t->nbroken = 1;
+	t->broken[0] = 0;
 }
 
 enum trace
@@ -425,20 +525,24 @@ trace_until(struct tracer *t, const word32 *word, uint32_t value, unsigned n)
 {
 	enum trace r = TRACE_POINT;
 
-	while (word32_get(word) != value) {
-		if (t->at_call || next_is_call(t))
-			r = call(t);
-		else
-			step(t, &r);
-		if (r != TRACE_POINT)
-			return r;
+	watch(t, word);
+	while (r == TRACE_POINT && word32_get(word) != value) {
+		if (!t->at_call) {
+			if (!resume(t, PTRACE_SYSCALL))
+				return TRACE_DIED;
+			if (WSTOPSIG(t->status) == SIGTRAP)
+				continue;
+			t->at_call = true;
+		}
+		if ((r = look_at_call(t)) == TRACE_POINT)
+			r = through_call(t);
 	}
-	for (; n > 0 && !next_is_call(t); n--) {
+	if (r == TRACE_DIED)
+		return r;
+	break_at(t, nowhere, 0);
+	for (; n > 0 && r == TRACE_POINT && !next_is_call(t); n--)
 		step(t, &r);
-		if (r == TRACE_DIED)
-			return r;
-	}
-	return TRACE_POINT;
+	return r;
 }
 
 /* ---- deaths ---- */
@@ -449,14 +553,30 @@ forget(struct tracer *t)
 	if (t->base >= 0)
 		close(t->base);
 	t->base = -1;
+	t->nbroken = 0;
 	t->at_call = t->at_rest = false;
 }
 
 void
 trace_detach(struct tracer *t)
 {
+	break_at(t, nowhere, 0);
 	ptrace(PTRACE_DETACH, t->pid, 0, 0);
 	forget(t);
+}
+
+void
+trace_gone(struct tracer *t)
+{
+	forget(t);
+}
+
+void
+trace_stop(struct tracer *t)
+{
+	/* it is pending when the tracer lets go, so no further instruction is executed */
+	kill(t->pid, SIGSTOP);
+	trace_detach(t);
 }
 
 static void

@@ -2,10 +2,12 @@
  * Processes on one region, killed at random: stress_shm [SECONDS [SEED]]
  *
  * Three workers publish and read, a fourth only reads. Each carries a few senders, whose messages
- * are numbered; message n goes to channel n % 8. Seven of these are steady: everybody reads them
- * from end to end, and their publishers wait for the slowest reader, so that nothing may be
- * missing. The eighth kind is fleeting: names that are created by whoever comes first, written to,
+ * are numbered; message n is of kind n % KINDS. Seven kinds are steady: everybody reads their
+ * channels from end to end, and their publishers wait for the slowest reader, so that nothing may
+ * be missing. The eighth is fleeting: names that are created by whoever comes first, written to,
  * retired by the master at any moment and read once more by it before their record is used again.
+ * The others are in stress_kinds.c: keys that all senders ask for, a quiet channel whose history
+ * the arenas move forward, and a hot one whose reader is lapped.
  *
  * Meanwhile any of the four is killed (or stopped for a while) at any moment and an heir does what
  * an heir does. How far a sender's messages are processed stands in shared memory of the test,
@@ -13,11 +15,13 @@
  * published is what event_recover() must know.
  *
  * Violations: a message published twice or not at all, a hole in the seqs, bytes that are not those
- * that were sent, a sender's messages out of order, a reader that is told a gap or not woken, two
- * channels of one name, a record that nobody has. With -DTHREADS the same in threads, without the
- * deaths, for ThreadSanitizer.
+ * that were sent, a sender's messages out of order, a reader that is told a gap that is none or is
+ * not woken, two channels of one name, a record that nobody has. With -DTHREADS the same in threads
+ * for ThreadSanitizer: they die only where it says so (dies_here).
  */
 #define _GNU_SOURCE
+#include "t/20-stress/kinds.h"
+
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
@@ -36,33 +40,21 @@
 #include "shm/channel.h"
 #include "shm/channel_layout.h"
 #include "shm/dirty.h"
-#include "shm/event.h"
-#include "shm/region.h"
 #include "shm/slot_layout.h"
-#include "shm/writer.h"
 
 enum {
-	PUBLISHERS = 3, PROCS = PUBLISHERS + 1, SENDERS = 4, NSENDERS = PUBLISHERS * SENDERS,
-	STEADY = 7, KINDS = STEADY + 1, FLEETING = 12, RING = 128, WINDOW = 64, FLEETING_FULL = 30,
-	AUDIT_MAX = 1 << 20,		/* fleeting messages per sender */
+	FLEETING_NAMES = 12, FLEETING_FULL = 30,
+	AUDIT_MAX = 1 << 24,		/* fleeting messages per sender */
 	WAIT_MS = 3000,
 };
 
-struct book {
-	word64 stop, violations, kills, stops, taken, doubts, joins, moved_on, stale, full, slept;
-	word64 done[NSENDERS];
-	word64 chan[STEADY];			/* number + 1, agreed upon */
-	word64 cursor[PROCS][STEADY];
-	word64 expect[PROCS][STEADY][NSENDERS];	/* the sender's last message there */
-	word32 started[PROCS];
-};
-
-static struct region region;
-static struct book *book;
+struct region region;
+struct book *book;
 static unsigned char *audit;		/* how often a fleeting message was found, master only */
 static int wake_fd[PROCS];
+static uint64_t first_seed;
 
-static uint64_t
+uint64_t
 mix(uint64_t h)
 {
 	h = (h ^ h >> 33) * 0xff51afd7ed558ccdull;
@@ -79,7 +71,7 @@ now(void)
 	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
-static void
+void
 violation(const char *what, uint64_t a, uint64_t b, uint64_t c)
 {
 	if (atomic_fetch_add(&book->violations, 1) < 20)
@@ -89,24 +81,19 @@ violation(const char *what, uint64_t a, uint64_t b, uint64_t c)
 
 /* ---- a process ---- */
 
-struct proc {
-	struct writer w;
-	unsigned index;
-	bool fresh[STEADY];	/* an heir may see the last event again */
-	bool had[STEADY];
-	uint32_t room;		/* a fleeting channel it reads, or UINT32_MAX */
-	uint64_t room_seq;
-	uint64_t rnd;
-	uint64_t data[EVENT_MAX / 8];
-};
-
-static uint64_t
+uint64_t
 rnd(struct proc *p, uint64_t n)
 {
 	return mix(p->rnd++) % n;
 }
 
-static uint32_t
+void
+tell(word64 *counter)
+{
+	atomic_fetch_add_explicit(counter, 1, memory_order_relaxed);
+}
+
+uint32_t
 make_data(uint64_t *data, uint64_t sender, uint64_t n)
 {
 	uint64_t h = mix(sender << 40 | n), size = h % 400, i;
@@ -118,8 +105,7 @@ make_data(uint64_t *data, uint64_t sender, uint64_t n)
 	return (uint32_t)size;
 }
 
-/* Reads seq of a channel and checks that its bytes are what its sender sent. */
-static enum event_result
+enum event_result
 read_checked(uint32_t chan, uint64_t seq, struct event *e, uint64_t *buf)
 {
 	enum event_result res = event_peek(&region, chan, seq, e);
@@ -129,8 +115,8 @@ read_checked(uint32_t chan, uint64_t seq, struct event *e, uint64_t *buf)
 		res = event_copy(&region, chan, seq, e, buf);
 	if (res != EVENT_OK)
 		return res;
-	h = mix(e->head.cookie << 40 | e->head.in_off);
-	if (e->head.cookie >= NSENDERS || (e->head.len != h % 400 && e->head.len < 50000))
+	h = mix(e->head.cookie % NSENDERS << 40 | e->head.in_off);
+	if (e->head.in_off == 0 || (e->head.len != h % 400 && e->head.len < 50000))
 		violation("head is not what was sent", chan, seq, e->head.cookie);
 	for (i = 0; i < e->head.len / 8; i++)
 		if (buf[i] != h + i * 0x9e3779b97f4a7c15ull) {
@@ -143,13 +129,21 @@ read_checked(uint32_t chan, uint64_t seq, struct event *e, uint64_t *buf)
 static void
 fleeting_name(char *name, size_t size, uint64_t sender, uint64_t n)
 {
-	snprintf(name, size, "f%llu", (unsigned long long)(mix(n * 31 + sender) % FLEETING));
+	snprintf(name, size, "f%llu", (unsigned long long)(mix(n * 31 + sender) % FLEETING_NAMES));
 }
 
-static uint32_t
-steady_chan(unsigned c)
+uint32_t
+room_of(unsigned kind)
 {
-	return (uint32_t)word_get(&book->chan[c]) - 1;
+	return (uint32_t)word_get(&book->room[kind]) - 1;
+}
+
+uint64_t
+done_of_kind(unsigned sender, unsigned kind)
+{
+	uint64_t done = word_get(&book->done[sender]);
+
+	return kind == 0 ? done / KINDS : done / KINDS + (done % KINDS >= kind);
 }
 
 static void
@@ -160,8 +154,8 @@ read_steady(struct proc *p, unsigned c)
 	enum event_result res;
 
 	for (;; seq++) {
-		while ((res = read_checked(steady_chan(c), seq, &e, p->data)) == EVENT_NONE)
-			if (seq > channel_tail(&region, steady_chan(c)))
+		while ((res = read_checked(room_of(c), seq, &e, p->data)) == EVENT_NONE)
+			if (seq > channel_tail(&region, room_of(c)))
 				return;
 		if (res == EVENT_LAPPED) {
 			violation("a gap", p->index, c, seq);
@@ -187,7 +181,7 @@ on_dirty(void *arg, uint32_t chan)
 	unsigned c;
 
 	for (c = 0; c < STEADY; c++)
-		if (steady_chan(c) == chan)
+		if (room_of(c) == chan)
 			read_steady(p, c);
 }
 
@@ -207,16 +201,16 @@ read_fleeting(struct proc *p)
 		}
 		sched_yield();			/* be retired here */
 		if (!channel_join(&p->w, p->room, &p->room_seq)) {
-			atomic_fetch_add_explicit(&book->moved_on, 1, memory_order_relaxed);
+			tell(&book->moved_on);
 			p->room = UINT32_MAX;
 			return;
 		}
-		atomic_fetch_add_explicit(&book->joins, 1, memory_order_relaxed);
+		tell(&book->joins);
 	}
 	while (read_checked(p->room, p->room_seq + 1, &e, p->data) != EVENT_NONE)
 		p->room_seq++;
 	if (channel_is_closed(&region, p->room)) {
-		atomic_fetch_add_explicit(&book->moved_on, 1, memory_order_relaxed);
+		tell(&book->moved_on);
 		p->room = UINT32_MAX;
 	} else if (rnd(p, 4) == 0) {
 		channel_leave(&p->w, p->room);
@@ -227,7 +221,7 @@ read_fleeting(struct proc *p)
 static bool
 has_room(unsigned c)
 {
-	uint64_t tail = channel_tail(&region, steady_chan(c));
+	uint64_t tail = channel_tail(&region, room_of(c));
 	unsigned k;
 
 	for (k = 0; k < PROCS; k++)
@@ -236,29 +230,27 @@ has_room(unsigned c)
 	return true;
 }
 
-/* Publishes the sender's next message. False: not now. */
+/* Into a steady or a fleeting channel. False: not now. */
 static bool
-publish_next(struct proc *p, unsigned sender)
+publish_plain(struct proc *p, unsigned sender, uint64_t n)
 {
 	struct channel_rule_values v = { .history = RING };
-	uint64_t n = word_get(&book->done[sender]) + 1, seq;
 	struct event_head h = { .cookie = sender, .in_off = n };
 	unsigned kind = n % KINDS;
 	uint32_t chan;
+	uint64_t seq;
 	char name[16];
 
-	if (kind == STEADY && n / KINDS >= AUDIT_MAX)
-		return false;
-	if (kind < STEADY && !has_room(kind))
+	if (kind == FLEETING ? n / KINDS >= AUDIT_MAX : !has_room(kind))
 		return false;
 	h.len = make_data(p->data, sender, n);
 	for (;;) {
 		if (kind < STEADY)
-			chan = steady_chan(kind);
+			chan = room_of(kind);
 		else {
 			fleeting_name(name, sizeof name, sender, n);
 			if (channel_get(&p->w, name, strlen(name), &v, &chan) != 0) {
-				atomic_fetch_add_explicit(&book->full, 1, memory_order_relaxed);
+				tell(&book->full);
 				return false;
 			}
 			/* the master reads it all when it is retired */
@@ -266,13 +258,36 @@ publish_next(struct proc *p, unsigned sender)
 				return false;
 		}
 		if (event_publish(&p->w, chan, &h, p->data, &seq) == 0)
-			break;
+			return true;
 		if (errno != ESTALE || kind < STEADY)
 			violation("publish failed", sender, n, (uint64_t)errno);
-		atomic_fetch_add_explicit(&book->stale, 1, memory_order_relaxed);
+		tell(&book->stale);
 	}
-	if (rnd(p, 32) == 0)
-		sched_yield();		/* die here */
+}
+
+/* Processes the sender's next message. False: not now. */
+static bool
+publish_next(struct proc *p, unsigned sender)
+{
+	uint64_t n = word_get(&book->done[sender]) + 1;
+	bool done;
+
+	switch (n % KINDS) {
+	case KEYED:
+		done = keyed_publish(p, sender, n);
+		break;
+	case QUIET:
+		done = quiet_publish(p, sender, n);
+		break;
+	case HOT:
+		done = hot_publish(p, sender, n);
+		break;
+	default:
+		done = publish_plain(p, sender, n);
+		break;
+	}
+	if (!done || (rnd(p, 32) == 0 && dies_here(p)))
+		return false;
 	word_set(&book->done[sender], n);
 	return true;
 }
@@ -299,10 +314,10 @@ doze(struct proc *p, int ms)
 		atomic_store(&p->w.slot->quiet, quiet + 1);
 		if (poll(&fd, 1, ms) == 0 && ms >= WAIT_MS && word_get(&book->stop) == 0)
 			for (c = 0; c < STEADY; c++)
-				if (channel_tail(&region, steady_chan(c)) !=
+				if (channel_tail(&region, room_of(c)) !=
 				    word_get(&book->cursor[p->index][c]) && poll(&fd, 1, 500) == 0)
 					violation("not woken", p->index, c, 0);
-		atomic_fetch_add_explicit(&book->slept, 1, memory_order_relaxed);
+		tell(&book->slept);
 	}
 	atomic_store(&p->w.slot->quiet, quiet + 2);
 	sleep_end(&p->w);
@@ -315,27 +330,30 @@ static void
 begin(struct proc *p)
 {
 	uint64_t one = 1, tail;
-	struct doubt d;
-	unsigned c;
+	struct doubt d = { 0 };
+	unsigned c, sender;
 
 	writer_open(&p->w, &region, p->index);
 	atomic_store(&p->w.slot->quiet, (word_get(&p->w.slot->quiet) | 1) + 1);
 	event_recover(&p->w, &d);
-	if (d.on && d.head.cookie / SENDERS != p->index)
+	sender = (unsigned)(d.head.cookie % NSENDERS);
+	if (d.on && sender / SENDERS != p->index)
 		violation("a doubt of somebody else", p->index, d.head.cookie, d.head.in_off);
-	else if (d.on && d.head.in_off == word_get(&book->done[d.head.cookie]) + 1) {
-		word_set(&book->done[d.head.cookie], d.head.in_off);
-		atomic_fetch_add_explicit(&book->taken, 1, memory_order_relaxed);
+	else if (d.on && d.head.in_off % KINDS != KEYED &&
+	    d.head.in_off == word_get(&book->done[sender]) + 1) {
+		word_set(&book->done[sender], d.head.in_off);
+		tell(&book->taken);
 	}
 	channel_repair(&p->w);
+	keyed_inherit(p, &d);
 	for (c = 0; c < region.caps.channels; c++)
-		if (c != steady_chan(0))
-			channel_leave(&p->w, c);
+		channel_leave(&p->w, c);
+	p->hot_seq = channel_tail(&region, room_of(HOT));
 	for (c = 0; c < STEADY; c++) {
 		p->fresh[c] = true;
-		if (!channel_join(&p->w, steady_chan(c), &tail))
+		if (!channel_join(&p->w, room_of(c), &tail))
 			violation("a steady channel is closed", c, tail, 0);
-		dirty_mark_self(&p->w, steady_chan(c));
+		dirty_mark_self(&p->w, room_of(c));
 	}
 	for (c = 0; c < PROCS; c++)
 		(void)!write(wake_fd[c], &one, sizeof one);
@@ -349,16 +367,24 @@ run(void *arg)
 	unsigned i, did, idle = 0;
 
 	begin(p);
-	while (word_get(&book->stop) == 0) {
+	while (word_get(&book->stop) == 0 && !p->dead) {
 		dirty_take(&p->w, on_dirty, p);
 		dirty_take_hints(&p->w);
 		if (p->index >= PUBLISHERS) {
 			read_fleeting(p);
+			if (rnd(p, 32) == 0)
+				hot_read(p);
+			if (rnd(p, 8) == 0)
+				quiet_read(p->data);
 			doze(p, WAIT_MS);
+			if (dies_here(p))
+				break;
 			continue;
 		}
-		for (i = did = 0; i < 32; i++)
+		for (i = did = 0; i < 32 && !p->dead; i++)
 			did += publish_next(p, p->index * SENDERS + (unsigned)rnd(p, SENDERS));
+		if (p->dead || (did == 0 && dies_here(p)))
+			break;
 		wake(&p->w);
 		if (did == 0 && ++idle % 16 == 0)
 			doze(p, 1);
@@ -448,9 +474,9 @@ retire_some(bool all)
 		if (!claim_is_open(claim) ||
 		    (!all && (mix(chan + tail + (uint64_t)(now() * 1e5)) & 3)))
 			continue;
-		for (i = 0; i < STEADY && steady_chan(i) != chan; i++)
+		for (i = 0; i < KINDS && room_of(i) != chan; i++)
 			;
-		if (i < STEADY || nretired == 256)
+		if (i < KINDS || nretired == 256)
 			continue;
 		read_all(chan, tail);
 		if (!channel_retire(&master, chan, tail))
@@ -488,44 +514,63 @@ check_names(void)
 			    memcmp(c->name, region.channels[b].name, c->name_len) == 0)
 				violation("two channels of one name", a, b, 0);
 	}
-	if (used != STEADY)
-		violation("records that nobody has", used, STEADY, 0);
+	if (used != ROOMS)
+		violation("records that nobody has", used, ROOMS, 0);
 }
 
 static void
 check_end(void)
 {
-	uint64_t n, k, want[STEADY] = { 0 }, done;
+	uint64_t k, want[STEADY] = { 0 };
 	unsigned s, c;
 
 	for (s = 0; s < NSENDERS; s++) {
-		done = word_get(&book->done[s]);
 		for (c = 0; c < STEADY; c++)
-			want[c] += c == 0 ? done / KINDS : done / KINDS + (done % KINDS >= c);
-		for (k = 0; k < AUDIT_MAX && (n = k * KINDS + STEADY) <= done; k++)
-			if (audit[s * AUDIT_MAX + k] != 1)
-				violation("fleeting message not found once", s, n,
-				    audit[s * AUDIT_MAX + k]);
+			want[c] += done_of_kind(s, c);
+		for (k = 0; k < AUDIT_MAX && k < done_of_kind(s, FLEETING); k++)
+			if (audit[(size_t)s * AUDIT_MAX + k] != 1)
+				violation("fleeting message not found once", s,
+				    k * KINDS + FLEETING, audit[(size_t)s * AUDIT_MAX + k]);
 	}
 	for (c = 0; c < STEADY; c++)
-		if (channel_tail(&region, steady_chan(c)) != want[c])
+		if (channel_tail(&region, room_of(c)) != want[c])
 			violation("seqs and messages differ", c,
-			    channel_tail(&region, steady_chan(c)), want[c]);
+			    channel_tail(&region, room_of(c)), want[c]);
 }
 
 /* ---- start, deaths, end ---- */
 
 static struct proc proc[PROCS];
 
+static void
+wake_one(unsigned k)
+{
+	uint64_t one = 1;
+
+	(void)!write(wake_fd[k], &one, sizeof one);
+}
+
 #ifdef THREADS
 static pthread_t thread[PROCS];
+static word32 told_to_go[PROCS];
+
+bool
+dies_here(struct proc *p)
+{
+	p->dead = word32_get(&told_to_go[p->index]) != 0;
+	return p->dead;
+}
 
 static void
 start(unsigned k)
 {
+	static uint64_t starts;
+
+	word32_set(&told_to_go[k], 0);
 	proc[k].index = k;
+	proc[k].dead = false;
 	proc[k].room = UINT32_MAX;
-	proc[k].rnd = k * 7919;
+	proc[k].rnd = mix(first_seed + starts++);
 	if (pthread_create(&thread[k], NULL, run, &proc[k]) != 0)
 		abort();
 }
@@ -533,7 +578,16 @@ start(unsigned k)
 static void
 hurt(uint64_t *seed)
 {
-	usleep(3000);
+	uint64_t h = mix((*seed)++);
+	unsigned k = (unsigned)(h % PROCS);
+
+	usleep((useconds_t)((h >> 8) % 2000));
+	word32_set(&told_to_go[k], 1);
+	/* of itself it looks only where it publishes, and may be waiting */
+	wake_one(k);
+	pthread_join(thread[k], NULL);
+	start(k);
+	book->kills++;
 }
 
 static void
@@ -546,6 +600,13 @@ join_all(void)
 }
 #else
 static pid_t pid[PROCS];
+
+bool
+dies_here(struct proc *p)
+{
+	sched_yield();
+	return false;
+}
 
 static void
 start(unsigned k)
@@ -560,7 +621,7 @@ start(unsigned k)
 		return;
 	proc[k].index = k;
 	proc[k].room = UINT32_MAX;
-	proc[k].rnd = starts * 7919;
+	proc[k].rnd = mix(first_seed + starts);
 	run(&proc[k]);
 	_exit(0);
 }
@@ -616,8 +677,8 @@ set_up(void)
 {
 	static const struct region_caps caps = {
 		.workers = PROCS, .channels = 64, .ring_cells = RING, .conns = 16, .blocks = 2,
-		/* the rings keep some 640K alive: room also if one writer wrote it all */
-		.arena = 2 << 20, .frame_arena = 1 << 16,
+		/* the rings keep some 700K alive: room also if one writer wrote it all */
+		.arena = 2 << 20, .frame_arena = 1 << 16, .idempotency = KEYS,
 	};
 	struct channel_rule_values v = { .history = RING };
 	uint32_t chan;
@@ -634,8 +695,9 @@ set_up(void)
 		snprintf(name, sizeof name, "s%u", c);
 		if (channel_get(&master, name, strlen(name), &v, &chan) != 0)
 			abort();
-		book->chan[c] = chan + 1;
+		book->room[c] = chan + 1;
 	}
+	kinds_open(&master);
 	for (c = 0; c < PROCS; c++)
 		wake_fd[c] = eventfd(0, EFD_NONBLOCK);
 }
@@ -650,7 +712,7 @@ sum(const word64 *w, unsigned n)
 	return s;
 }
 
-static uint64_t
+uint64_t
 stat_sum(enum counter i)
 {
 	uint64_t s = 0;
@@ -665,10 +727,12 @@ int
 main(int argc, char **argv)
 {
 	double seconds = argc > 1 ? atof(argv[1]) : 4, end, mark;
-	uint64_t seed = argc > 2 ? strtoull(argv[2], NULL, 0) : (uint64_t)getpid(), first = seed;
-	uint64_t messages = 0, one = 1;
+	uint64_t seed = argc > 2 ? strtoull(argv[2], NULL, 0) : (uint64_t)getpid();
+	uint64_t messages = 0;
 	unsigned k;
 
+	first_seed = seed;
+	fprintf(stderr, "stress_shm: seed %llu\n", (unsigned long long)seed);
 	set_up();
 	seed = mix(seed);
 	for (k = 0; k < PROCS; k++)
@@ -679,6 +743,7 @@ main(int argc, char **argv)
 		hurt(&seed);
 		for (k = 0; k < 8; k++) {
 			retire_some(false);
+			kinds_audit();
 			usleep(100);
 		}
 		if (now() - mark > 5) {
@@ -690,7 +755,7 @@ main(int argc, char **argv)
 	}
 	word_set(&book->stop, 1);
 	for (k = 0; k < PROCS; k++)
-		(void)!write(wake_fd[k], &one, sizeof one);
+		wake_one(k);
 	join_all();
 	/* everybody's last events, and the channels that are left */
 	for (k = 0; k < PROCS; k++) {
@@ -716,12 +781,13 @@ main(int argc, char **argv)
 	}
 	check_names();
 	check_end();
+	kinds_check();
 	messages = sum(book->done, NSENDERS);
+	kinds_print();
 	printf("stress_shm: seed %llu, %llu messages, %llu kills, %llu stops, %llu doubts taken, "
 	    "%llu channels made, %llu recycled, %llu fleeting, %llu stale, %llu joins (%llu "
-	    "moved on), "
-	    "%llu table full, %llu moved, %llu dropped, %llu sleeps: %llu violations\n",
-	    (unsigned long long)first, (unsigned long long)messages,
+	    "moved on), %llu table full, %llu moved, %llu dropped, %llu sleeps: %llu violations\n",
+	    (unsigned long long)first_seed, (unsigned long long)messages,
 	    (unsigned long long)book->kills, (unsigned long long)book->stops,
 	    (unsigned long long)book->taken, (unsigned long long)stat_sum(STAT_CHANNELS_MADE),
 	    (unsigned long long)recycled, (unsigned long long)audited,
