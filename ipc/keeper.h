@@ -1,10 +1,13 @@
 /*
  * The keeper of a slot: it shares its descriptor table with the slot's worker and does nothing but
  * wait. When the worker dies, every socket, the listeners and their queues are still there, and the
- * keeper starts an heir.
+ * keeper starts an heir. The other way round, the worker starts another keeper when its own has
+ * died.
  */
 #ifndef PLENUM_IPC_KEEPER_H
 #define PLENUM_IPC_KEEPER_H
+
+#include <stdbool.h>
 
 struct heritage;
 
@@ -14,5 +17,18 @@ struct heritage;
  * returns.
  */
 _Noreturn void keeper_run(struct heritage *h);
+
+/*
+ * Worker: whether its keeper is gone (slot.keeper_pidfd). Never blocks. Without a keeper's number
+ * it looks for one first; what it opens is named by the slot.
+ */
+bool keeper_is_gone(struct heritage *h);
+
+/*
+ * Worker: starts another keeper, which takes this process for its worker; returns in the worker
+ * alone, true if there is one. The keeper's number is then in slot.keeper_pidfd. If the master is
+ * gone as well, ends this process.
+ */
+bool keeper_replace(struct heritage *h);
 
 #endif

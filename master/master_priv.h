@@ -42,7 +42,10 @@ struct child {
 struct slot_state {
 	struct child keeper;
 	bool over;		/* the keeper ended and nobody follows */
-	bool orphaned;		/* it died; its worker may still be there */
+	bool orphaned;		/* it died, and it is not yet known what became of the slot */
+	bool killed;		/* by SIGKILL: no fault of its own */
+	pid_t died;		/* that one */
+	int life;		/* hangs up when nobody of the slot is left; 0: none */
 	/* the watchdog's */
 	uint32_t seen_pid;
 	uint64_t seen_at;	/* ms, when that worker was first seen */

@@ -25,8 +25,10 @@
  *   stuck          master                    keeper           word_set  keeper
  *   suspect*       heir                      heir             word_set  heir
  *   pause_us       heir                      inspectors       word_set  heir
+ *   left           owner                     keeper           word_set  keeper
  *   fds            master before the fork;   slot             word_set  never
- *                  base_fd: heir
+ *                  keeper_pidfd: owner,
+ *                  worker_pidfd: keeper
  *   log_head       owner                     logger           release   never
  *   log_tail       logger                    owner            release   never
  *   stats          owner                     everybody        relaxed   never
@@ -109,7 +111,7 @@ struct slot {
 	word32 signal;		/* that the worker's fault handler saw */
 	word32 stuck;		/* the watchdog ended it */
 	word32 suspect_count;
-	word32 pad0;
+	word32 left;		/* the worker ended by itself, as it was told to */
 	word64 suspect_key;
 	word64 suspect_in;
 	word64 backoff_until;	/* ms CLOCK_MONOTONIC, 0: running */
@@ -121,9 +123,11 @@ struct slot {
 
 	/* descriptors in the slot's table */
 	_Alignas(64) _Atomic int32_t client_epoll;
-	_Atomic int32_t base_fd;
 	_Atomic int32_t event_fd;
 	_Atomic int32_t table_end;	/* numbers from here on are not used */
+	_Atomic int32_t life;		/* a pipe's end that nobody else holds: see slots.c */
+	_Atomic int32_t worker_pidfd;	/* -1: none */
+	_Atomic int32_t keeper_pidfd;	/* -1: none */
 	_Atomic int32_t listener[LISTENERS_MAX];
 
 	_Alignas(64) word64 log_head;

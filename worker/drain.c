@@ -59,8 +59,7 @@ drain_tick(struct worker *w)
 
 	if (open_on_host(w) == 0) {
 		log_info("drained");
-		wake_flush(&w->pub);
-		_exit(0);
+		worker_leave(w, "drained");
 	}
 	for (n = 0; n < per_tick; n++) {
 		if (w->drain_at >= used)

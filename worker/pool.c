@@ -136,3 +136,16 @@ frames_reset(struct worker *w)
 {
 	word_set(&w->slot->frame_head, 0);
 }
+
+void
+pools_free(struct worker *w)
+{
+	struct list32 *list[] = { &w->free_conns, &w->blocks.holes, &w->touched, &w->touched_now,
+		&w->resume, &w->resume_now, &w->dirty, &w->empty, &w->evicted, &w->unmoved };
+	size_t i;
+
+	for (i = 0; i < sizeof list / sizeof list[0]; i++)
+		free(list[i]->item);
+	for (i = 0; i < EXT_CLASSES; i++)
+		free(w->ext[i].holes.item);
+}

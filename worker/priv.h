@@ -37,7 +37,7 @@ enum {
 
 /* What an event of the slot's epoll set belongs to. Numbers of the ABI: an heir finds them there.
  */
-enum source { SOURCE_CLIENT, SOURCE_LISTENER, SOURCE_WAKE, SOURCE_COUNT };
+enum source { SOURCE_CLIENT, SOURCE_LISTENER, SOURCE_WAKE, SOURCE_KEEPER, SOURCE_COUNT };
 
 static inline uint64_t
 source_data(enum source source, uint32_t index)
@@ -201,6 +201,8 @@ bool pool_take(struct pool *p, uint32_t *index);
 void pool_give(struct pool *p, uint32_t index);
 /* The heir's: a pool of cap pieces of which those with used[i] != 0 are taken. */
 void pool_rebuild(struct pool *p, const unsigned char *used, uint32_t cap);
+/* Frees all lists and pools: the memory was a predecessor's. */
+void pools_free(struct worker *w);
 /* Index + 1 of a block, 0 if there is none. */
 uint32_t block_get(struct worker *w);
 void block_put(struct worker *w, uint32_t block);
@@ -245,6 +247,8 @@ void subs_list(struct worker *w, uint32_t ci, unsigned sub, uint32_t chan);
 void subs_unlist(struct worker *w, uint32_t ci, unsigned sub, uint32_t chan);
 void subs_forget(struct worker *w, uint32_t ci);
 void subs_sweep_empty(struct worker *w);
+/* Frees all views: the memory was a predecessor's. */
+void subs_free_views(struct worker *w);
 void subs_due(struct worker *w, uint32_t ci, unsigned sub);
 void subs_all_due(struct worker *w, uint32_t ci);
 /* A closed channel's subscribers go to its successor. */
@@ -278,6 +282,10 @@ void timeouts_seen(struct worker *w, struct conn *c);
  */
 void timeouts_after_input(struct worker *w, uint32_t ci, bool progress, bool incomplete);
 void drain_tick(struct worker *w);
+
+/* ---- worker.c ---- */
+/* Ends this process, as it was told to; what happens next is the keeper's business. */
+_Noreturn void worker_leave(struct worker *w, const char *why);
 
 /* ---- recover.c ---- */
 void recover_sweep(struct worker *w);

@@ -60,6 +60,9 @@ claimed(struct worker *w, int *fd)
 
 	fd[n++] = w->r->fd;
 	fd[n++] = w->slot->client_epoll;
+	fd[n++] = w->slot->life;
+	fd[n++] = w->slot->worker_pidfd;
+	fd[n++] = w->slot->keeper_pidfd;
 	for (i = 0; i < WRITERS_MAX; i++)
 		if (region_has_writer(w->r, i))
 			fd[n++] = region_slot(w->r, i)->event_fd;

@@ -252,6 +252,18 @@ subs_sweep_empty(struct worker *w)
 }
 
 void
+subs_free_views(struct worker *w)
+{
+	uint32_t i;
+
+	for (i = 0; i < w->r->caps.channels; i++)
+		if (w->views[i] != NULL) {
+			free(w->views[i]->subs);
+			free(w->views[i]);
+		}
+}
+
+void
 subs_due(struct worker *w, uint32_t ci, unsigned sub)
 {
 	if (sub == 0)

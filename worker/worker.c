@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "ipc/heritage.h"
+#include "ipc/keeper.h"
 #include "ipc/log.h"
 #include "ipc/process.h"
 #include "ipc/wake.h"
@@ -85,7 +86,8 @@ watch(struct worker *w, int op, int fd, enum source source, uint32_t index)
 	struct epoll_event e = { .events = EPOLLIN, .data.u64 = source_data(source, index) };
 
 	/* an heir finds it there */
-	if (epoll_ctl(w->slot->client_epoll, op, fd, &e) != 0 && errno != EEXIST && errno != ENOENT)
+	if (epoll_ctl(w->slot->client_epoll, op, fd, &e) != 0 && errno != EEXIST &&
+	    errno != ENOENT && errno != EBADF)
 		fatal("epoll_ctl: %s", strerror(errno));
 }
 
@@ -115,10 +117,33 @@ on_wake(struct worker *w, uint32_t index)
 	wake_drain(&w->pub);
 }
 
+/* The keeper: if it died, another one is started, which shares this table as well. */
+static void
+look_after_keeper(struct worker *w)
+{
+	if (!w->h->keeper)
+		return;
+	if (keeper_is_gone(w->h)) {
+		watch(w, EPOLL_CTL_DEL, w->slot->keeper_pidfd, SOURCE_KEEPER, 0);
+		if (!keeper_replace(w->h))
+			return;			/* at the next tick */
+		log_warning("keeper died, another one was started slot=%u pid=%u", w->h->slot,
+		    word32_get(&w->slot->keeper));
+	}
+	watch(w, EPOLL_CTL_ADD, w->slot->keeper_pidfd, SOURCE_KEEPER, 0);
+}
+
+static void
+on_keeper(struct worker *w, uint32_t index)
+{
+	look_after_keeper(w);
+}
+
 static void (*const handlers[SOURCE_COUNT])(struct worker *w, uint32_t index) = {
 	[SOURCE_CLIENT] = on_client,
 	[SOURCE_LISTENER] = on_listener,
 	[SOURCE_WAKE] = on_wake,
+	[SOURCE_KEEPER] = on_keeper,
 };
 
 static void
@@ -147,6 +172,8 @@ tick(struct worker *w)
 		w->accept_paused = false;
 		watch_listeners(w, EPOLL_CTL_ADD);
 	}
+	if (w->slot->keeper_pidfd < 0)
+		look_after_keeper(w);
 	subs_retry_moves(w);
 	timeouts_tick(w);
 	if (w->draining)
@@ -155,12 +182,22 @@ tick(struct worker *w)
 
 /* ---- orders ---- */
 
-static void
-leave(struct worker *w, const char *why)
+void
+worker_leave(struct worker *w, const char *why)
 {
 	log_debug("worker ends: %s", why);
 	wake_flush(&w->pub);
+	word32_set(&w->slot->left, 1);
 	_exit(0);
+}
+
+/* Ends, so that an heir follows: if the keeper died meanwhile, there must be another one first. */
+static void
+renew(struct worker *w, const char *why)
+{
+	look_after_keeper(w);
+	if (!w->h->keeper || w->slot->keeper_pidfd >= 0)
+		worker_leave(w, why);
 }
 
 static void
@@ -168,10 +205,9 @@ obey(struct worker *w)
 {
 	switch ((enum slot_order)word32_get(&w->slot->order)) {
 	case ORDER_STOP:
-		leave(w, "stop");
-		break;
+		worker_leave(w, "stop");
 	case ORDER_RENEW:
-		leave(w, "renewal");
+		renew(w, "renewal");
 		break;
 	case ORDER_DRAIN:
 		w->draining = true;
@@ -181,7 +217,7 @@ obey(struct worker *w)
 		break;
 	}
 	if (w->max_requests != 0 && w->requests >= w->max_requests && !w->draining)
-		leave(w, "max_requests");
+		renew(w, "max_requests");
 }
 
 /* ---- start ---- */
@@ -222,7 +258,25 @@ open_events(struct worker *w)
 {
 	watch(w, EPOLL_CTL_ADD, w->slot->event_fd, SOURCE_WAKE, 0);
 	watch_listeners(w, EPOLL_CTL_ADD);
+	look_after_keeper(w);
 	w->next_tick = w->now + TICK_MS;
+}
+
+/* A keeper that a worker started has that worker's memory, and so has its heir. */
+static void
+forget_predecessor(struct worker *w)
+{
+	uint32_t i;
+
+	if (w->r == NULL)
+		return;
+	for (i = 0; i < w->conns_max; i++)
+		free(w->priv[i].more);
+	subs_free_views(w);
+	pools_free(w);
+	free(w->priv);
+	free(w->views);
+	memset(w, 0, sizeof *w);
 }
 
 static void
@@ -317,6 +371,7 @@ worker_run(struct heritage *h)
 {
 	struct worker *w = &the;
 
+	forget_predecessor(w);
 	w->started_us = clock_us();
 	open_region(w, h);
 	log_open(&w->pub, (enum settings_log_level)w->set.log_level);

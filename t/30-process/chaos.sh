@@ -1,6 +1,6 @@
 #!/bin/bash
-# Workers killed at random and reloads, under a crowd of clients that check every byte: nobody may
-# notice. CHAOS_SECONDS makes it longer.
+# Workers and keepers killed at random and reloads, under a crowd of clients that check every byte:
+# nobody may notice. CHAOS_SECONDS makes it longer.
 . "$(dirname "$0")/lib.sh"
 
 CROWD=${CROWD:-./t/tools/crowd}
@@ -26,13 +26,26 @@ pss() {
 	echo "$n"
 }
 
-# disturb PID: kills a worker every 300 ms and reloads every second while the crowd runs
+whole() { ! gone "$(keeper "$1")" && ! gone "$(worker "$1")"; }
+
+# kill_in SLOT WHAT: its keeper or worker, when both are there: one of them keeps what is open
+kill_in() {
+	local p
+	wait_until 5 whole "$1" || return
+	p=$("$2" "$1") && kill -KILL "$p" 2>/dev/null
+}
+
+# disturb PID: kills somebody every 300 ms and reloads every second while the crowd runs. A reload
+# ends each worker: a keeper that is killed in the same millisecond would take its slot along.
 disturb() {
-	local i=0 p
+	local i=0
 	while ! gone "$1"; do
 		i=$((i + 1))
-		p=$(worker $((RANDOM % 4))) && kill -KILL "$p" 2>/dev/null
-		[ $((i % 3)) -ne 0 ] || kill -HUP "$master"
+		case $((i % 4)) in
+		0) kill_in $((RANDOM % 4)) keeper && keepers=$((keepers + 1)) ;;
+		1) kill_in $((RANDOM % 4)) worker; kill -HUP "$master" ;;
+		*) kill_in $((RANDOM % 4)) worker ;;
+		esac
 		sleep 0.3
 	done
 }
@@ -50,12 +63,16 @@ crowd_with_deaths() {
 	return "$status"
 }
 
+keepers=0
 start -D workers=4 -D message_rate=65535
 before=$(tables)
 check "clients of killed and renewed workers notice nothing" crowd_with_deaths \
 	--subscribers 200 --channels 2 --ws-publishers 4 --http-publishers 4 --rate 600 \
 	--sse 4 --http-get 4 --slow 3 --churn 4
 check "workers were killed" [ "$(deaths 6)" -ge 5 ]
+check "keepers were killed" [ "$keepers" -ge 2 ]
+check "and replaced by their workers" [ "$(grep -c 'its worker started another' "$log")" -ge 2 ]
+check "no slot was lost" has_no "$log" "connections are gone"
 check "workers were renewed" [ "$(deaths 10)" -ge 4 ]
 check "none of them failed by itself" is "$(deaths 7) $(deaths 8) $(deaths 9)" "0 0 0"
 

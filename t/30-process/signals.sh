@@ -27,13 +27,23 @@ hang_up
 check "the keeper is the same" is "$(keeper 0)" "$(echo "$pids" | cut -d ' ' -f 1)"
 check "the death is counted" is "$(column 0 6)" 1
 
+connect
+check "a request is answered" answers
 old=$(keeper 0)
 old0=$(worker 0)
-kill -KILL "$old"
+old1=$(keeper 1)
+kill -KILL "$old" "$old1"
 check "a killed keeper is followed" wait_until 5 other_keeper 0 "$old"
-check "its worker ended with it" wait_until 5 gone "$old0"
-check "its slot serves again" wait_until 5 alive 0
-check "the log tells of it" wait_until 5 has "$log" "keeper died"
+check "and the other one" wait_until 5 other_keeper 1 "$old1"
+check "the worker is the same" is "$(worker 0)" "$old0"
+check "the log tells of it" wait_until 5 has "$log" "keeper died, its worker started another slot=0"
+check "the connection lives on" answers
+old1=$(worker 1)
+kill -KILL "$old0" "$old1"
+check "a worker whose keeper was its child is followed" wait_until 5 other_worker 0 "$old0"
+check "and the other one" wait_until 5 other_worker 1 "$old1"
+check "the connection lives on" answers
+hang_up
 
 old=$(logger)
 kill -KILL "$old"
