@@ -59,12 +59,18 @@ is_draining(const struct http *h)
 static void
 answer(struct http *h, unsigned status, const char *word, const char *more)
 {
+	const char *const part[] = { "{\"status\":\"", word, "\",\"service\":\"plenum\"",
+		",\"version\":\"", h->w->h->version, "\"", more, "}" };
 	char body[512];
-	int n = snprintf(body, sizeof body,
-	    "{\"status\":\"%s\",\"service\":\"plenum\",\"version\":\"%s\"%s}", word,
-	    h->w->h->version, more);
+	size_t n = 0, i;
 
-	http_answer(h, status, "application/json", body, (size_t)n,
+	for (i = 0; i < sizeof part / sizeof part[0]; i++) {
+		size_t k = strnlen(part[i], sizeof body - n);
+
+		memcpy(body + n, part[i], k);
+		n += k;
+	}
+	http_answer(h, status, "application/json", body, n,
 	    status == 503 ? "Retry-After: 1\r\nCache-Control: no-store\r\n" :
 	    "Cache-Control: no-store\r\n");
 }

@@ -94,23 +94,31 @@ routes_origin_matches(const char *patterns, const char *origin, size_t n)
 	return false;
 }
 
+/* How far a path agrees with a pattern's literal beginning. */
+static size_t
+agreement(const char *pat, const char *p, size_t n)
+{
+	size_t i = 0;
+
+	while (i < n && pat[i] != '\0' && pat[i] != '{' && pat[i] != '*' && pat[i] == p[i])
+		i++;
+	return i;
+}
+
 /* True if the path is the route's; its {channel} goes to h. */
 static bool
 path_matches(struct http *h, const char *pat, const char *p, size_t n)
 {
-	const char *brace = strchr(pat, '{'), *star = strchr(pat, '*');
-	size_t before = brace == NULL ? strlen(pat) : (size_t)(brace - pat), after;
+	size_t before = agreement(pat, p, n), after;
 	ssize_t k;
 
-	if (star != NULL)
-		return n > (size_t)(star - pat) && memcmp(p, pat, (size_t)(star - pat)) == 0;
-	if (brace == NULL)
-		return n == before && memcmp(p, pat, n) == 0;
-	pat = strchr(brace, '}') + 1;
-	after = strlen(pat);
-	if (n <= before + after)
+	if (pat[before] == '\0' || pat[before] == '*')
+		return (pat[before] == '*') == (n > before);
+	if (pat[before] != '{')
 		return false;
-	if (memcmp(p, brace - before, before) != 0 || memcmp(p + n - after, pat, after) != 0)
+	pat = strchr(pat + before, '}') + 1;
+	after = strlen(pat);
+	if (n <= before + after || memcmp(p + n - after, pat, after) != 0)
 		return false;
 	p += before;
 	n -= before + after;
