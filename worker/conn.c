@@ -176,13 +176,29 @@ accept_failed(struct worker *w)
 		log_error("accept: %s; pausing", strerror(errno));
 }
 
+/*
+ * How many to take: one, as most come alone and a second call would say that there is none; twice
+ * as many in each turn behind one that left some in the queue.
+ */
+static unsigned
+appetite(struct worker *w)
+{
+	if (w->turn != w->accept_turn)
+		w->accepts = w->turn == w->accept_turn + 1 ? 2 * w->accepts : 1;
+	if (w->accepts == 0 || w->accepts > ACCEPTS_PER_TURN)
+		w->accepts = w->accepts == 0 ? 1 : ACCEPTS_PER_TURN;
+	w->accept_turn = w->turn;
+	return w->accepts;
+}
+
 void
 conn_accept(struct worker *w, unsigned listener)
 {
+	unsigned i, n = appetite(w);
 	uint32_t ci;
-	int i, fd;
+	int fd;
 
-	for (i = 0; i < ACCEPTS_PER_TURN; i++) {
+	for (i = 0; i < n; i++) {
 		if (!take_record(w, &ci)) {
 			w->accept_paused = true;
 			return;

@@ -134,6 +134,8 @@ struct worker {
 	bool draining;			/* ORDER_DRAIN: goodbyes are being said */
 	bool more_output;		/* something is left for the next turn */
 	bool accept_paused;
+	unsigned accepts;		/* connections taken per turn and listener */
+	uint64_t accept_turn;		/* when some were taken last */
 	struct doubt doubt;		/* heir: the publish that may have happened */
 	bool in_doubt;			/* heir: the message at hand is the one in doubt */
 	uint64_t started_us;
