@@ -162,6 +162,13 @@ mutant 'an heir does not close what no record names' 23 worker/recover.c \
 mutant 'an heir does not say FIN again' 19 worker/recover.c \
     '/^		shutdown\(c->fd, SHUT_WR\);/s/shutdown.*/;/'
 
+# --- worker and keeper
+
+mutant 'an heir closes the pidfds of the pair' 27 worker/recover.c \
+    '/w->slot->(worker|keeper)_pidfd;/d'
+mutant 'a keeper that was started by its worker starts another worker at once' 27 ipc/keeper.c \
+    's/if \(slot->worker_pidfd < 0 && clone_worker/if (clone_worker/'
+
 # --- publish and the channel table
 
 mutant 'the seq is stored in the record behind the CAS' 2 shm/event.c \

@@ -445,3 +445,29 @@ finish_poisoned_post(struct oracle *o)
 const struct scene scene_poisoned_post = { .name = "faults in a post with a key",
 	.start = start_cut_off, .prepare = prepare_poisoned_post, .act = act_poisoned_post,
 	.finish = finish_poisoned_post, .faults = true, .keys = true };
+
+/* ---- the keeper was killed before: the next one has the worker's memory, as has the heir ---- */
+
+static void
+start_other_keeper(struct oracle *o)
+{
+	scene_open_ws(o, A, 0);
+	scene_subscribe(o, A, 0);
+	scene_subscribe(o, A, 1);
+	scene_open_subscriber(o, B, 0);
+}
+
+static void
+prepare_other_keeper(struct oracle *o)
+{
+	if (!server_kill_keeper(o->s))
+		went_wrong(o, WRONG_OTHER, "the keeper is not replaced");
+	scene_said.n = 0;
+	say_publish(o, A, 0, 150, &scene_said);
+	say_publish(o, A, 1, 250, &scene_said);
+	scene_cut[0] = scene_said.n - 100;
+	scene_cut[1] = 0;
+}
+
+const struct scene scene_other_keeper = { .name = "another keeper", .start = start_other_keeper,
+	.prepare = prepare_other_keeper, .act = scene_act_in_pieces };

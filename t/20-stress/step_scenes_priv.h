@@ -46,6 +46,6 @@ extern const struct scene scene_keys, scene_keys_turned, scene_keys_of_two,
 /* step_scenes_fate.c */
 extern const struct scene scene_reload, scene_latest, scene_close, scene_two_workers, scene_rate,
     scene_goodbye, scene_cut_off, scene_poisoned_subscribe, scene_elsewhere, scene_first,
-    scene_poisoned_post;
+    scene_poisoned_post, scene_other_keeper;
 
 #endif

@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -191,6 +192,44 @@ server_reload(struct server *s, const char *conf)
 		sleep_us(50);
 }
 
+/* Whoever is the keeper now: its table is the slot's. */
+static void
+look_at_keeper(struct server *s)
+{
+	if (s->keeper_pidfd >= 0)
+		close(s->keeper_pidfd);
+	s->keeper = (pid_t)word32_get(&s->slot->keeper);
+	s->keeper_pidfd = (int)syscall(SYS_pidfd_open, s->keeper, 0);
+}
+
+/* Both must be there: one of them keeps what is open. */
+static bool
+has_worker(const struct server *s)
+{
+	int fd = (int)syscall(SYS_pidfd_open, server_worker(s), 0);
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+	bool lives = fd >= 0 && poll(&p, 1, 0) == 0;
+
+	if (fd >= 0)
+		close(fd);
+	return lives;
+}
+
+bool
+server_kill_keeper(struct server *s)
+{
+	double until = server_now() + START_MS / 1000.0;
+	pid_t old = s->keeper;
+
+	while (!has_worker(s) && server_now() < until)
+		sleep_us(200);
+	kill(old, SIGKILL);
+	while ((pid_t)word32_get(&s->slot->keeper) == old && server_now() < until)
+		sleep_us(200);
+	look_at_keeper(s);
+	return s->keeper != old && s->keeper_pidfd >= 0;
+}
+
 void
 server_wake(struct server *s)
 {
@@ -237,8 +276,7 @@ server_start(struct server *s, const char *plenumd, int cpu, unsigned workers, c
 	}
 	if (s->r.head->keeper == 0)
 		return 1;
-	s->keeper = (pid_t)word32_get(&s->slot->keeper);
-	s->keeper_pidfd = (int)syscall(SYS_pidfd_open, s->keeper, 0);
+	look_at_keeper(s);
 	if (s->keeper_pidfd < 0 || !find_port(s)) {
 		fprintf(stderr, "step_worker: the slot's descriptors cannot be had\n");
 		return 1;

@@ -36,6 +36,9 @@ int server_start(struct server *s, const char *plenumd, int cpu, unsigned worker
 /* Tells it to take this configuration; returns when the first slot's worker is told to renew. */
 void server_reload(struct server *s, const char *conf);
 
+/* Kills the keeper of the first slot; true when its worker has started another one. */
+bool server_kill_keeper(struct server *s);
+
 /* Wakes whoever sleeps and has news by what the test published or changed. */
 void server_wake(struct server *s);
 
