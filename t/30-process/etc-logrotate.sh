@@ -23,10 +23,10 @@ check "the log is in the file" wait_until 5 has "$file" " ready workers=1"
 check "a forced rotation succeeds" rotate -f
 check "the old log is kept" has "$file.1" " ready workers=1"
 check "there is a new one" wait_until 5 test -e "$file"
-size=$(stat -c %s "$file.1")
 kill -HUP "$master"
 check "what happens then is logged there" wait_until 5 has "$file" "reload"
-check "and nothing more in the old one" is "$(stat -c %s "$file.1")" "$size"
+# a line of before may still have been on its way
+check "and not in the old one" has_no "$file.1" "reload"
 check "a second rotation succeeds" rotate -f
 check "the older one is compressed" test -e "$file.2.gz"
 kill -TERM "$master"
