@@ -1,10 +1,13 @@
 #!/bin/bash
 # Workers and keepers killed at random and reloads, under a crowd of clients that check every byte:
-# nobody may notice. CHAOS_SECONDS makes it longer.
+# nobody may notice. CHAOS_SECONDS makes it longer; CHAOS_SEED chooses who is killed, and is told.
 . "$(dirname "$0")/lib.sh"
 
 CROWD=${CROWD:-./t/tools/crowd}
 seconds=${CHAOS_SECONDS:-8}
+seed=${CHAOS_SEED:-$$}
+RANDOM=$seed
+echo "# seed $seed"
 
 # Numbers of open descriptors of all keepers (their tables are the workers' too).
 tables() {
@@ -53,7 +56,8 @@ disturb() {
 # A crowd that is not served for long by two busy cores is no failure: only what it counts is.
 crowd_with_deaths() {
 	local crowd status
-	"$CROWD" --port "$(port)" --seconds "$seconds" "$@" > "$dir/crowd" 2>&1 &
+	"$CROWD" --port "$(port)" --seconds "$seconds" --seed "$seed" "$@" \
+		> "$dir/crowd" 2>&1 &
 	crowd=$!
 	wait_until 20 grep -q '^ready' "$dir/crowd" || echo "# the crowd is not ready"
 	disturb "$crowd"
