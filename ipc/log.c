@@ -81,13 +81,14 @@ LOG_FUNCTION(log_error, SETTINGS_LOG_ERROR)
 void
 fatal(const char *fmt, ...)
 {
+	char text[2048], line[4096];
 	va_list ap;
 
 	va_start(ap, fmt);
-	fprintf(stderr, "plenumd: ");
-	vfprintf(stderr, fmt, ap);
-	fprintf(stderr, "\n");
+	vsnprintf(text, sizeof text, fmt, ap);
 	va_end(ap);
+	/* one line, whatever was in an argument or a file */
+	fprintf(stderr, "plenumd: %s\n", log_escape(line, sizeof line, text, strlen(text)));
 	exit(1);
 }
 

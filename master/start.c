@@ -205,13 +205,13 @@ start_test(const struct options *o)
 	static struct settings s;
 	struct conf_source src;
 	struct capacity c;
-	char err[CONF_ERROR_MAX];
+	char err[CONF_ERROR_MAX], line[4 * CONF_ERROR_MAX];
 	int status = 1;
 
 	open_source(&src, o);
 	if (conf_load(&src, &s, err, sizeof err) != 0 ||
 	    capacity_plan(&s, capacity_allowed(), &c, err, sizeof err) != 0) {
-		fprintf(stderr, "%s\n", err);
+		fprintf(stderr, "%s\n", log_escape(line, sizeof line, err, strlen(err)));
 	} else {
 		capacity_print(stdout, &c);
 		printf("%s: ok\n", conf_source_name(&src));

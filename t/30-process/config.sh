@@ -108,4 +108,11 @@ else
 	skip "another folder is used without a right to /run/plenum" "needs root and setpriv"
 fi
 
+# --- an error is one line, whatever it quotes ---
+quoted() { "$PLENUMD" "$@" 2> "$dir/err" > /dev/null; }
+check "a strange name is refused" fails quoted -t -D "$(printf 'a\nb=1')"
+check "in one line" is "$(lines "$dir/err")" 1
+check "a strange value at start, too" fails quoted -f -D "history=$(printf '1\n2')"
+check "in one line" is "$(lines "$dir/err")" 1
+
 finish
