@@ -226,16 +226,21 @@ close_pidfd(_Atomic int32_t *pidfd)
 		close(fd);
 }
 
-/* Until the worker is gone. True: it was a child, and *status is its. */
+/*
+ * Until the worker is gone. True: it was a child, and *status is its. The number is remembered, as
+ * a worker with a bug may have scribbled over the word.
+ */
 static bool
 wait_worker(int *status)
 {
+	int fd = slot->worker_pidfd;
 	pid_t pid;
 
-	while (!is_gone(slot->worker_pidfd, -1))
+	while (!is_gone(fd, -1))
 		;
 	pid = waitpid(-1, status, WNOHANG);
-	close_pidfd(&slot->worker_pidfd);
+	slot->worker_pidfd = -1;
+	close(fd);
 	return pid > 0;
 }
 
@@ -298,7 +303,7 @@ bool
 keeper_is_gone(struct heritage *h)
 {
 	slot = region_slot(&h->region, h->slot);
-	if (slot->keeper_pidfd < 0)
+	if (slot->keeper_pidfd < 0)	/* of 0, which is none, there is none */
 		slot->keeper_pidfd =
 		    (int)syscall(SYS_pidfd_open, (pid_t)word32_get(&slot->keeper), 0);
 	return slot->keeper_pidfd < 0 || is_gone(slot->keeper_pidfd, 0);
@@ -312,6 +317,8 @@ keeper_replace(struct heritage *h)
 	slot = region_slot(&h->region, h->slot);
 	if (kill(h->master, 0) != 0 && errno == ESRCH)
 		_exit(0);
+	/* if there can be none now, the number may be given to somebody else before the next try */
+	word32_set(&slot->keeper, 0);
 	close_pidfd(&slot->keeper_pidfd);
 	pid = clone_here(CLONE_FILES | CLONE_PARENT, &slot->keeper_pidfd);
 	if (pid < 0)

@@ -35,8 +35,7 @@ wake_flush(struct writer *w)
 void
 wake_all(struct writer *w)
 {
-	/* also who does not say that he sleeps: his word was taken by one who died before the write
-	 */
+	/* also who does not say that he sleeps: whoever took his word died before the write */
 	wake_mask(w, ~(uint64_t)0);
 	w->wake = 0;
 }

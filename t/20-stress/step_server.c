@@ -224,7 +224,8 @@ server_kill_keeper(struct server *s)
 	while (!has_worker(s) && server_now() < until)
 		sleep_us(200);
 	kill(old, SIGKILL);
-	while ((pid_t)word32_get(&s->slot->keeper) == old && server_now() < until)
+	while (((pid_t)word32_get(&s->slot->keeper) == old || word32_get(&s->slot->keeper) == 0) &&
+	    server_now() < until)
 		sleep_us(200);
 	look_at_keeper(s);
 	return s->keeper != old && s->keeper_pidfd >= 0;
