@@ -13,15 +13,6 @@
 #include "shm/limits.h"
 #include "shm/region.h"
 
-/* An address that is served; its descriptor per slot stands in the region (slot.listener). */
-struct heritage_listener {
-	char address[256];	/* as configured */
-	bool is_unix;
-	bool is_loopback;
-	bool dedicated;		/* a [listen] section that names services */
-	uint32_t services;	/* SETTINGS_SERVICE_* */
-};
-
 struct heritage {
 	struct region region;
 	unsigned slot;			/* writer index of whoever holds this */
@@ -29,14 +20,12 @@ struct heritage {
 	bool fresh;			/* the slot's first worker, or one without its predecessor's
 					 * descriptors: nothing to inherit */
 	bool faulted;			/* the predecessor ended by a fault or was stuck */
-	unsigned nlisteners;
-	struct heritage_listener listener[LISTENERS_MAX];
 	int log_fd;			/* where the logger writes; -1: syslog */
-	pid_t master;
 	bool foreground;
 	uid_t uid;			/* to drop to; 0: stay */
 	gid_t gid;
 	const char *version;
+	uint64_t image;			/* which program this is (ipc/image.h) */
 	/* Runs a worker in this process; never returns. Given by main.c, called by the keeper. */
 	void (*run_worker)(struct heritage *);
 };

@@ -13,10 +13,15 @@ struct heritage;
 
 /*
  * Runs the keeper of slot h->slot in this process, which the master has just forked. Drops
- * privileges, closes what is not the slot's, starts workers until the master orders a stop. Never
- * returns.
+ * privileges, closes what is not the slot's, starts workers until it is over. Never returns.
  */
 _Noreturn void keeper_run(struct heritage *h);
+
+/*
+ * The same for a keeper that has just become this program by an upgrade: its table is as it was,
+ * and there is no worker.
+ */
+_Noreturn void keeper_resume(struct heritage *h);
 
 /*
  * Worker: whether its keeper is gone (slot.keeper_pidfd). Never blocks. Without a keeper's number
@@ -26,8 +31,7 @@ bool keeper_is_gone(struct heritage *h);
 
 /*
  * Worker: starts another keeper, which takes this process for its worker; returns in the worker
- * alone, true if there is one. The keeper's number is then in slot.keeper_pidfd. If the master is
- * gone as well, ends this process.
+ * alone, true if there is one. The keeper's number is then in slot.keeper_pidfd.
  */
 bool keeper_replace(struct heritage *h);
 

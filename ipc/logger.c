@@ -16,17 +16,16 @@
 #include <errno.h>
 #include <limits.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <syslog.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "ipc/heritage.h"
+#include "ipc/line.h"
 #include "ipc/log.h"
 #include "ipc/process.h"
 #include "ipc/wake.h"
@@ -43,6 +42,7 @@ enum {
 	RETRY_MS = 100,			/* when nothing could be written */
 	LOST_EVERY_MS = 1000,
 	LAST_MS = 1000,			/* that a stopping logger goes on trying */
+	ALONE_MS = 2000,
 };
 
 static struct heritage *heir;
@@ -268,51 +268,91 @@ report_lost(uint64_t now)
 	}
 }
 
+/* --- the master --- */
+
+static void
+lose_master(void)
+{
+	if (w.slot->line >= 0)
+		close(w.slot->line);
+	w.slot->line = -1;
+	word_set(&w.slot->orphaned, clock_ms());
+}
+
+static void
+answer_door(void)
+{
+	int fd = line_answer(w.slot->door, heir->region.head->owner);
+
+	if (fd < 0)
+		return;
+	if (w.slot->line >= 0)
+		close(w.slot->line);
+	w.slot->line = fd;
+	word_set(&w.slot->orphaned, 0);
+	line_tell_self(fd);
+}
+
+/* Without a master it goes on as long as there is somebody to write for. */
+static bool
+is_alone(uint64_t now)
+{
+	static struct settings s;
+	uint64_t since = word_get(&w.slot->orphaned);
+	unsigned i;
+
+	if (since == 0 || now - since < ALONE_MS)
+		return false;
+	region_settings_get(&heir->region, &s);
+	if (now - since < s.orphan_timeout)
+		return false;
+	for (i = 0; i < heir->region.caps.workers; i++)
+		if (word32_get(&region_slot(&heir->region, i)->keeper) != 0)
+			return now - since > s.orphan_timeout + s.graceful_timeout + ALONE_MS;
+	return true;
+}
+
 static void
 wait_for_lines(bool blocked)
 {
-	struct pollfd p = { .fd = w.slot->event_fd, .events = POLLIN };
+	struct pollfd p[] = {
+		{ .fd = w.slot->line, .events = POLLIN },
+		{ .fd = w.slot->door, .events = POLLIN },
+		{ .fd = blocked ? -1 : w.slot->event_fd, .events = POLLIN },
+	};
+	int ms = blocked ? RETRY_MS : IDLE_MS;
 
-	if (blocked) {
-		poll(NULL, 0, RETRY_MS);
-		return;
+	if (!blocked && !sleep_begin(&w))
+		ms = 0;
+	if (poll(p, 3, ms) > 0) {
+		if (p[0].revents != 0)
+			lose_master();
+		if (p[1].revents != 0)
+			answer_door();
 	}
-	if (sleep_begin(&w))
-		poll(&p, 1, IDLE_MS);
+	if (blocked)
+		return;
 	sleep_end(&w);
 	wake_drain(&w);
-}
-
-static void
-on_signal(int sig)
-{
-	(void)sig;	/* ends the poll() */
-}
-
-/* The master's end is told by a signal, and seen by the parent being another. */
-static void
-watch_parent(void)
-{
-	struct sigaction a = { .sa_handler = on_signal };
-
-	sigaction(SIGUSR1, &a, NULL);
-	prctl(PR_SET_PDEATHSIG, SIGUSR1);
 }
 
 static void
 begin(struct heritage *h)
 {
 	static struct settings s;
-	int keep[3];
+	struct slot *slot = region_slot(&h->region, h->slot);
+	int keep[5];
 
 	heir = h;
 	process_signals();
 	process_title("logger");
 	process_drop(h);
 	keep[0] = h->region.fd;
-	keep[1] = region_slot(&h->region, h->slot)->event_fd;
+	keep[1] = slot->event_fd;
 	keep[2] = h->log_fd;
-	process_close_others(keep, 3);
+	keep[3] = slot->line;
+	keep[4] = slot->door;
+	process_close_others(keep, 5);
 	region_settings_get(&h->region, &s);
 	format = s.log_format;
 	writer_open(&w, &h->region, h->slot);
@@ -329,13 +369,13 @@ logger_run(struct heritage *h)
 	bool all;
 
 	begin(h);
-	watch_parent();
+	line_tell_self(w.slot->line);
 	for (;;) {
 		now = clock_ms();
 		word_set(&w.slot->beat, now);
 		dirty_take_hints(&w);
 		if (last_try == 0 &&
-		    (word32_get(&w.slot->order) == ORDER_STOP || getppid() != h->master))
+		    (word32_get(&w.slot->order) == ORDER_STOP || is_alone(now)))
 			last_try = now + LAST_MS;
 		report_lost(now);
 		all = pump();

@@ -22,6 +22,7 @@
 #include <event2/event.h>
 #include <jansson.h>
 
+#include "ipc/line.h"
 #include "ipc/log.h"
 #include "ipc/wake.h"
 #include "master/conf.h"
@@ -38,7 +39,7 @@ struct client {
 	struct control *control;
 	struct bufferevent *bev;
 	bool answered;
-	bool waits;		/* for a reload */
+	enum waits { WAITS_NOT, WAITS_RELOAD, WAITS_UPGRADE } waits;
 	LIST_ENTRY(client) link;
 };
 
@@ -78,32 +79,17 @@ set_owner(const struct master *m, const char *path)
 int
 control_open(const struct master *m, char *err, size_t n)
 {
-	struct sockaddr_un un = { .sun_family = AF_UNIX };
 	char path[RUNDIR_MAX + 32];
-	mode_t mask;
-	int fd, r;
+	int fd;
 
 	print_path(m, path, sizeof path);
-	if (strlen(path) >= sizeof un.sun_path) {
-		snprintf(err, n, "cannot open %s: the path is longer than a socket's may be", path);
-		return -1;
-	}
-	memcpy(un.sun_path, path, strlen(path) + 1);
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (fd < 0) {
-		snprintf(err, n, "cannot open %s: %s", path, strerror(errno));
-		return -1;
-	}
-	unlink(path);		/* ours: the pid file is locked */
-	mask = umask(0177);
-	r = bind(fd, (struct sockaddr *)&un, sizeof un);
-	umask(mask);
-	if (r != 0 || set_owner(m, path) != 0 || listen(fd, BACKLOG) != 0) {
-		snprintf(err, n, "cannot open %s: %s", path, strerror(errno));
+	fd = line_listen(path, SOCK_STREAM, BACKLOG);
+	if (fd >= 0 && set_owner(m, path) == 0)
+		return fd;
+	snprintf(err, n, "cannot open %s: %s", path, strerror(errno));
+	if (fd >= 0)
 		close(fd);
-		return -1;
-	}
-	return fd;
+	return -1;
 }
 
 /* --- answers --- */
@@ -137,7 +123,7 @@ answer(struct client *c, json_t *body)
 	char *text = body != NULL ? json_dumps(body, JSON_COMPACT) : NULL;
 
 	c->answered = true;
-	c->waits = false;
+	c->waits = WAITS_NOT;
 	bufferevent_disable(c->bev, EV_READ);
 	if (text != NULL)
 		evbuffer_add(bufferevent_get_output(c->bev), text, strlen(text));
@@ -195,9 +181,9 @@ ask_reload(struct client *c, int argc, char **argv)
 		next = reload_try(m, err, sizeof err);
 		return next == NULL ? error_of(err) : show_changes(&m->settings, next);
 	}
-	c->waits = true;
+	c->waits = WAITS_RELOAD;
 	if (reload_begin(m, err, sizeof err) != 0) {
-		c->waits = false;
+		c->waits = WAITS_NOT;
 		return error_of(err);
 	}
 	return NULL;
@@ -231,6 +217,22 @@ ask_stop(struct client *c, int argc, char **argv)
 }
 
 static json_t *
+ask_upgrade(struct client *c, int argc, char **argv)
+{
+	struct master *m = c->control->m;
+	char err[UPGRADE_TEXT_MAX];
+
+	if (argc > 1)
+		return error_of("upgrade: nothing");
+	if (m->phase != PHASE_SERVE)
+		return error_of("plenumd is starting or stopping");
+	if (upgrade_begin(m, err, sizeof err) != 0)
+		return error_of(err);
+	c->waits = WAITS_UPGRADE;
+	return NULL;
+}
+
+static json_t *
 ask_later(struct client *c, int argc, char **argv)
 {
 	return error_of("not available in this version");
@@ -245,7 +247,7 @@ static const struct request {
 	{ "reload", ask_reload },
 	{ "drain", ask_drain },
 	{ "stop", ask_stop },
-	{ "upgrade", ask_later },
+	{ "upgrade", ask_upgrade },
 	{ "trace", ask_later },
 	{ "gates", ask_later },
 	{ "presence", ask_later },
@@ -378,12 +380,24 @@ control_free(struct control **c)
 	*c = NULL;
 }
 
-void
-control_reloaded(struct control *c, const char *error)
+static void
+answer_waiting(struct control *c, enum waits what, const char *error)
 {
 	struct client *client;
 
 	LIST_FOREACH(client, &c->clients, link)
-		if (client->waits)
+		if (client->waits == what)
 			answer(client, error != NULL ? error_of(error) : done());
+}
+
+void
+control_reloaded(struct control *c, const char *error)
+{
+	answer_waiting(c, WAITS_RELOAD, error);
+}
+
+void
+control_upgraded(struct control *c, const char *error)
+{
+	answer_waiting(c, WAITS_UPGRADE, error);
 }

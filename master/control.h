@@ -22,4 +22,7 @@ void control_free(struct control **c);
 /* Answers those who asked for a reload: it is done, or it is not, and why. */
 void control_reloaded(struct control *c, const char *error);
 
+/* The same for an upgrade. */
+void control_upgraded(struct control *c, const char *error);
+
 #endif

@@ -200,7 +200,7 @@ open_unix_for_all(struct heritage *h, unsigned i, const struct address *a)
 }
 
 static void
-describe(struct heritage_listener *l, const struct address *a, const struct settings *s)
+describe(struct region_listener *l, const struct address *a, const struct settings *s)
 {
 	const struct listen_section *section;
 
@@ -226,7 +226,7 @@ listeners_open(struct heritage *h, const struct settings *s, char *err, size_t n
 	for (slot = 0; slot < WRITERS_MAX; slot++)
 		for (i = 0; i < LISTENERS_MAX; i++)
 			region_slot(&h->region, slot)->listener[i] = -1;
-	h->nlisteners = 0;
+	h->region.head->nlisteners = 0;
 	for (i = 0; i < count; i++) {
 		r = list[i].family == ADDRESS_UNIX ? open_unix_for_all(h, i, &list[i]) :
 		    open_inet_for_all(h, i, &list[i]);
@@ -236,8 +236,8 @@ listeners_open(struct heritage *h, const struct settings *s, char *err, size_t n
 			listeners_remove(h);
 			return -1;
 		}
-		describe(&h->listener[i], &list[i], s);
-		h->nlisteners = i + 1;
+		describe(&h->region.head->listener[i], &list[i], s);
+		h->region.head->nlisteners = i + 1;
 	}
 	return 0;
 }
@@ -247,11 +247,11 @@ listeners_log(const struct heritage *h)
 {
 	unsigned i;
 
-	for (i = 0; i < h->nlisteners; i++)
-		if (h->listener[i].is_unix)
-			log_notice("listening on %s", h->listener[i].address);
+	for (i = 0; i < h->region.head->nlisteners; i++)
+		if (h->region.head->listener[i].is_unix)
+			log_notice("listening on %s", h->region.head->listener[i].address);
 		else
-			log_notice("listening on http://%s/", h->listener[i].address);
+			log_notice("listening on http://%s/", h->region.head->listener[i].address);
 }
 
 void
@@ -259,7 +259,7 @@ listeners_remove(const struct heritage *h)
 {
 	unsigned i;
 
-	for (i = 0; i < h->nlisteners; i++)
-		if (h->listener[i].is_unix)
-			unlink(h->listener[i].address + strlen("unix:"));
+	for (i = 0; i < h->region.head->nlisteners; i++)
+		if (h->region.head->listener[i].is_unix)
+			unlink(h->region.head->listener[i].address + strlen("unix:"));
 }

@@ -54,11 +54,18 @@ logger_slot(const struct master *m)
 static void
 start_logger(struct master *m)
 {
+	struct child *c = &m->logger;
+	struct slot *slot = logger_slot(m);
+	char path[RUNDIR_MAX + 32];
 	sigset_t all, old;
-	uint64_t now = clock_ms();
 	pid_t pid;
 
-	word32_set(&logger_slot(m)->order, ORDER_RUN);
+	word32_set(&slot->order, ORDER_RUN);
+	word_set(&slot->orphaned, 0);
+	c->start_at = clock_ms() + 1000;
+	line_path(path, sizeof path, m->run_dir, HELPER_LOGGER);
+	if (child_open(c, path, &slot->line, &slot->door) != 0)
+		return;
 	fflush(NULL);
 	sigfillset(&all);
 	sigprocmask(SIG_SETMASK, &all, &old);
@@ -69,12 +76,11 @@ start_logger(struct master *m)
 		logger_run(&m->h);
 	}
 	sigprocmask(SIG_SETMASK, &old, NULL);
-	m->logger.start_at = now;
-	if (pid < 0) {
-		m->logger.start_at = now + 1000;
-		return;
-	}
-	m->logger.pid = pid;
+	close(slot->line);
+	close(slot->door);
+	child_forked(c, pid);
+	if (pid > 0)
+		c->start_at = clock_ms();
 }
 
 static void
@@ -86,14 +92,57 @@ tell_to_stop(struct master *m)
 	m->logger_told = clock_ms();
 }
 
+static void
+lose_logger(struct master *m, pid_t pid)
+{
+	struct child *c = &m->logger;
+	uint64_t now = clock_ms();
+	bool once_more = m->logger_restarts && m->phase == PHASE_LAST;
+
+	c->start_at = now;
+	if (!m->logger_restarts && m->phase < PHASE_LAST) {
+		if (!child_was_killed(c))
+			c->start_at += backoff_next(&c->backoff, now);
+		log_warning("logger died pid=%d %s=%d", (int)pid,
+		    WIFSIGNALED(c->status) ? "signal" : "status",
+		    WIFSIGNALED(c->status) ? WTERMSIG(c->status) : WEXITSTATUS(c->status));
+	}
+	if (m->logger_restarts)		/* not before: the old file would get the line */
+		log_info("log reopened file=%s", m->settings.log_file);
+	m->logger_restarts = false;
+	if (once_more)
+		logging_stop(m, false);
+}
+
+/* Whether it just ended. */
+static void
+listen_to_logger(struct master *m)
+{
+	struct child *c = &m->logger;
+	bool was_running = c->running;
+	pid_t was = c->pid;
+	int32_t pid;
+	int pidfd;
+
+	while (child_news(m, c, &pid, &pidfd) != 0) {
+		if (c->pidfd >= 0)
+			close(c->pidfd);
+		c->pidfd = pidfd;
+		c->pid = was = pid;
+	}
+	if (was_running && !c->running)
+		lose_logger(m, was);
+}
+
 void
 logging_tick(struct master *m)
 {
 	uint64_t now = clock_ms();
 
-	if (m->logger.pid != 0) {
+	listen_to_logger(m);
+	if (m->logger.running) {
 		if (m->logger_restarts && now - m->logger_told > END_MS)
-			kill(m->logger.pid, SIGKILL);
+			child_signal(&m->logger, SIGKILL);
 	} else if (m->phase < PHASE_LAST && now >= m->logger.start_at) {
 		start_logger(m);
 	}
@@ -102,29 +151,16 @@ logging_tick(struct master *m)
 bool
 logging_reaped(struct master *m, pid_t pid, int status)
 {
-	uint64_t now = clock_ms();
-	bool killed = WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
-	bool once_more = m->logger_restarts && m->phase == PHASE_LAST;
+	return child_reaped(&m->logger, pid, status);
+}
 
-	if (m->logger.pid != pid)
-		return false;
-	m->logger.pid = 0;
-	m->logger.start_at = now;
-	if (!m->logger_restarts && m->phase < PHASE_LAST) {
-		if (!killed)
-			m->logger.start_at += backoff_next(&m->logger.backoff, now);
-		log_warning("logger died pid=%d %s=%d", (int)pid,
-		    WIFSIGNALED(status) ? "signal" : "status",
-		    WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
-	}
-	if (m->logger_restarts)		/* not before: the old file would get the line */
-		log_info("log reopened file=%s", m->settings.log_file);
-	m->logger_restarts = false;
-	if (once_more)
-		logging_stop(m, false);
-	else
-		logging_tick(m);
-	return true;
+void
+logging_restart(struct master *m)
+{
+	if (!m->logger.running)
+		return;
+	m->logger_restarts = true;
+	tell_to_stop(m);
 }
 
 void
@@ -133,10 +169,7 @@ logging_switch(struct master *m, int fd)
 	if (m->h.log_fd >= 0)
 		close(m->h.log_fd);
 	m->h.log_fd = fd;
-	if (m->logger.pid == 0)
-		return;
-	m->logger_restarts = true;
-	tell_to_stop(m);
+	logging_restart(m);
 }
 
 void
@@ -156,11 +189,19 @@ void
 logging_stop(struct master *m, bool now)
 {
 	if (now) {
-		if (m->logger.pid != 0)
-			kill(m->logger.pid, SIGKILL);
+		child_signal(&m->logger, SIGKILL);
 		return;
 	}
-	if (m->logger.pid == 0)
+	if (!m->logger.running)
 		start_logger(m);
 	tell_to_stop(m);
+}
+
+void
+logging_remove_door(const struct master *m)
+{
+	char path[RUNDIR_MAX + 32];
+
+	line_path(path, sizeof path, m->run_dir, HELPER_LOGGER);
+	unlink(path);
 }

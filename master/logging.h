@@ -27,8 +27,14 @@ bool logging_reaped(struct master *m, pid_t pid, int status);
  */
 void logging_switch(struct master *m, int fd);
 
+/* Another logger, with the file that is open, behind one that a master before this one started. */
+void logging_restart(struct master *m);
+
 /* Opens the same file again and switches to it. On failure, which is logged, nothing changes. */
 void logging_reopen(struct master *m);
+
+/* Removes its door from the run_dir. For the end. */
+void logging_remove_door(const struct master *m);
 
 /* Has a logger write what is left and end, or ends it at once. */
 void logging_stop(struct master *m, bool now);

@@ -3,6 +3,8 @@
 
 #include "config.h"
 
+#include "ipc/heritage.h"
+#include "ipc/image.h"
 #include "ipc/log.h"
 #include "master/confhelp.h"
 #include "master/master.h"
@@ -19,9 +21,11 @@ run_worker(struct heritage *h)
 int
 main(int argc, char **argv)
 {
+	static struct heritage h = { .version = PACKAGE_VERSION, .run_worker = run_worker };
 	static struct options o;
 	char err[256];
 
+	h.image = image_own();
 	if (options_parse(argc, argv, &o, err, sizeof err) != 0)
 		fatal("%s", err);
 	switch (o.action) {
@@ -38,8 +42,11 @@ main(int argc, char **argv)
 	case OPTIONS_HELP_MDOC:
 		confhelp_mdoc(stdout);
 		return 0;
+	case OPTIONS_KEEPER:
+		worker_prepare();
+		return start_keeper(&o, &h);
 	default:
 		worker_prepare();
-		return master_run(&o, PACKAGE_VERSION, run_worker);
+		return master_run(&o, &h);
 	}
 }

@@ -32,6 +32,7 @@
 #include "master/retire.h"
 #include "master/slots.h"
 #include "master/start.h"
+#include "master/upgrade.h"
 #include "master/watchdog.h"
 #include "shm/idempotency.h"
 #include "shm/slot_layout.h"
@@ -58,6 +59,7 @@ say_goodbye(struct master *m)
 {
 	notify_stopping();
 	reload_abandon(m);
+	upgrade_abandon(m);
 	word32_set(&m->h.region.head->draining, 1);
 	word32_set(&m->h.region.head->stopping, 1);
 }
@@ -102,6 +104,10 @@ serve(struct master *m)
 	log_notice("ready workers=%u pid=%d", m->h.region.caps.workers, (int)getpid());
 	notify_ready();
 	daemon_ready();
+	if (m->adopted) {
+		upgrade_catch_up(m);
+		reload_resume(m);
+	}
 	if (m->reload.again) {
 		m->reload.again = false;
 		reload_begin(m, err, sizeof err);
@@ -158,7 +164,7 @@ go_on(struct master *m, uint64_t waited)
 	case PHASE_LAST:
 		if (waited > LAST_MS)
 			logging_stop(m, true);
-		if (m->logger.pid == 0)
+		if (!m->logger.running)
 			master_enter(m, PHASE_OVER);
 		break;
 	default:
@@ -175,14 +181,15 @@ reap(struct master *m)
 	pid_t pid;
 
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
-		if (!slots_reaped(m, pid, status))
-			logging_reaped(m, pid, status);
+		if (!slots_reaped(m, pid, status) && !logging_reaped(m, pid, status))
+			upgrade_reaped(m, pid, status);
 }
 
 static void
 arm(struct master *m)
 {
-	bool fast = m->phase != PHASE_SERVE || m->reload.state != RELOAD_NONE;
+	bool fast = m->phase != PHASE_SERVE || m->reload.state != RELOAD_NONE ||
+	    m->upgrade.state != UPGRADE_NONE;
 	struct timeval t = { .tv_usec = (fast ? TURN_FAST_MS : TURN_MS) * 1000 };
 
 	evtimer_add(m->tick, &t);
@@ -197,6 +204,7 @@ turn(struct master *m)
 	go_on(m, clock_ms() - m->phase_at);
 	if (m->phase == PHASE_SERVE) {
 		reload_tick(m);
+		upgrade_tick(m);
 		retire_tick(m);
 	}
 	if (m->phase < PHASE_LAST)
@@ -247,7 +255,10 @@ on_usr1(struct master *m)
 static void
 on_usr2(struct master *m)
 {
-	log_error("an upgrade without a stop is not available in this version");
+	char err[UPGRADE_TEXT_MAX];
+
+	if (m->phase == PHASE_SERVE)
+		upgrade_begin(m, err, sizeof err);
 }
 
 static void
@@ -287,6 +298,7 @@ on_signal(evutil_socket_t number, short what, void *arg)
 static int
 open_loop(struct master *m, int control)
 {
+	sigset_t none;
 	size_t i;
 
 	m->base = event_base_new();
@@ -297,6 +309,9 @@ open_loop(struct master *m, int control)
 		if (signals[i].event == NULL || event_add(signals[i].event, NULL) != 0)
 			return -1;
 	}
+	/* the program before may have left all of them to us */
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
 	m->tick = evtimer_new(m->base, on_tick, m);
 	m->control = control_new(m, control);
 	m->retire = retire_new(m->h.region.caps.channels);
@@ -323,9 +338,9 @@ close_loop(struct master *m)
 static void
 say_hello(const struct master *m)
 {
-	log_notice("plenumd %s starts pid=%d workers=%u connections_per_worker=%u run_dir=%s "
+	log_notice("plenumd %s %s pid=%d workers=%u connections_per_worker=%u run_dir=%s "
 		   "keeper=%s",
-	    m->h.version, (int)getpid(), m->h.region.caps.workers, m->capacity.connections,
+	    m->h.version, m->adopted ? "goes on" : "starts", (int)getpid(), m->h.region.caps.workers, m->capacity.connections,
 	    m->run_dir, m->h.keeper ? "yes" : "no");
 	if (m->capacity.asked > m->capacity.connections)
 		log_warning("max_connections is more than the descriptors allow asked=%u "
@@ -336,7 +351,6 @@ say_hello(const struct master *m)
 static int
 run(struct master *m, int control)
 {
-	m->h.master = getpid();
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
 	process_title("master");
 	word32_set(&m->w.slot->pid, (uint32_t)getpid());
@@ -350,22 +364,24 @@ run(struct master *m, int control)
 		turn(m);
 		event_base_dispatch(m->base);
 	}
+	slots_close(m);
+	child_close(&m->logger);
 	close_loop(m);
 	start_undo(m);
+	upgrade_start_anew(m);
 	conf_source_fini(&m->source);
 	return m->status;
 }
 
 int
-master_run(const struct options *o, const char *version, void (*run_worker)(struct heritage *))
+master_run(const struct options *o, const struct heritage *h)
 {
 	static struct master m;
 	int control;
 
-	m.h.version = version;
-	m.h.run_worker = run_worker;
+	m.h = *h;
 	control = start_prepare(&m, o);
-	if (!o->foreground)
+	if (!o->foreground && !o->is_successor)
 		daemon_begin();
 	return run(&m, control);
 }

@@ -9,10 +9,9 @@ struct heritage;
 struct options;
 
 /*
- * Runs plenumd as the options say: start, service, stop. run_worker runs a worker in the process
- * that calls it and never returns. Returns the exit status; a start that fails exits by itself.
+ * Runs plenumd as the options say: start, service, stop. h tells the program's version, which one
+ * it is, and how it runs a worker. Returns the exit status; a start that fails exits by itself.
  */
-int master_run(const struct options *o, const char *version,
-    void (*run_worker)(struct heritage *));
+int master_run(const struct options *o, const struct heritage *h);
 
 #endif

@@ -10,10 +10,11 @@
 #include <sys/types.h>
 
 #include "ipc/heritage.h"
-#include "master/backoff.h"
+#include "master/child.h"
 #include "master/capacity.h"
 #include "master/conf.h"
 #include "master/rundir.h"
+#include "master/upgrade.h"
 #include "shm/settings.h"
 #include "shm/writer.h"
 
@@ -32,25 +33,15 @@ enum phase {
 	PHASE_COUNT
 };
 
-/* A process that the master starts again when it dies. */
-struct child {
-	pid_t pid;		/* 0: none */
-	uint64_t start_at;	/* ms, not before then */
-	struct backoff backoff;
-};
-
 struct slot_state {
 	struct child keeper;
-	bool over;		/* the keeper ended and nobody follows */
-	bool orphaned;		/* it died, and it is not yet known what became of the slot */
-	bool killed;		/* by SIGKILL: no fault of its own */
-	pid_t died;		/* that one */
-	int life;		/* hangs up when nobody of the slot is left; 0: none */
+	int worker;		/* its pidfd, or -1 */
+	bool over;		/* nobody of the slot is left, and nobody follows */
 	/* the watchdog's */
 	uint32_t seen_pid;
 	uint64_t seen_at;	/* ms, when that worker was first seen */
 	uint64_t missing_at;	/* ms, since when there is no worker; 0 */
-	int ending;		/* pidfd of a worker that is being ended, or -1 */
+	bool ending;		/* that worker was told to end */
 	uint64_t kill_at;
 };
 
@@ -74,6 +65,7 @@ struct master {
 	struct writer w;
 	char run_dir[RUNDIR_MAX];
 	int pid_fd;
+	bool adopted;			/* the slots of a master before this one were found */
 
 	struct event_base *base;
 	struct event *tick;
@@ -91,6 +83,8 @@ struct master {
 	bool logger_restarts;		/* it was told to end, another one follows */
 	uint64_t logger_told;		/* ms */
 	struct reload reload;
+	struct upgrade upgrade;
+	int successor;			/* program to become behind the stop; -1: none */
 };
 
 /* Begins a phase; PHASE_STOP from anywhere, otherwise only forward. */

@@ -32,6 +32,16 @@ notify_init(void)
 	unsetenv("NOTIFY_SOCKET");
 }
 
+void
+notify_export(void)
+{
+	if (to_len == 0)
+		return;
+	if (to.sun_path[0] == '\0')
+		to.sun_path[0] = '@';
+	setenv("NOTIFY_SOCKET", to.sun_path, 1);
+}
+
 static void
 tell(const char *text)
 {

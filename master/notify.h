@@ -10,4 +10,7 @@ void notify_ready(void);
 void notify_reloading(void);
 void notify_stopping(void);
 
+/* Puts the environment back as it was, for the next program. */
+void notify_export(void);
+
 #endif

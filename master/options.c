@@ -5,10 +5,11 @@
  */
 #include "master/options.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 const char *const options_action_names[] = {
-	"run", "test", "version", "help", "help-config", "help-config=mdoc",
+	"run", "test", "version", "help", "help-config", "keeper", "help-config=mdoc",
 };
 _Static_assert(sizeof(options_action_names) / sizeof(options_action_names[0]) ==
     OPTIONS_ACTION_COUNT, "actions");
@@ -25,11 +26,47 @@ static const struct long_option long_options[] = {
 	{ "--help-config=mdoc", OPTIONS_HELP_MDOC },
 };
 
+/* --NAME=NUMBER, for which NAME= is given. */
+static bool
+take_number(const char *word, const char *name, int *out)
+{
+	size_t n = strlen(name);
+	char *end;
+	long v;
+
+	if (strncmp(word, name, n) != 0)
+		return false;
+	v = strtol(word + n, &end, 10);
+	if (end == word + n || *end != '\0' || v < -1 || v > 1 << 20)
+		return false;
+	*out = (int)v;
+	return true;
+}
+
+/* What one program says to the next. */
+static bool
+parse_internal(const char *word, struct options *out)
+{
+	if (take_number(word, "--region=", &out->region))
+		return true;
+	if (take_number(word, "--keeper=", &out->keeper)) {
+		out->action = OPTIONS_KEEPER;
+		return true;
+	}
+	if (take_number(word, "--successor=", &out->pid_fd)) {
+		out->is_successor = true;
+		return true;
+	}
+	return false;
+}
+
 static int
 parse_long(const char *word, struct options *out, char *err, size_t errlen)
 {
 	size_t i;
 
+	if (parse_internal(word, out))
+		return 0;
 	for (i = 0; i < sizeof(long_options) / sizeof(long_options[0]); i++)
 		if (strcmp(word, long_options[i].name) == 0) {
 			out->action = long_options[i].action;
@@ -121,6 +158,8 @@ options_parse(int argc, char *const *argv, struct options *out, char *err, size_
 	int i, ret;
 
 	memset(out, 0, sizeof(*out));
+	out->region = out->keeper = out->pid_fd = -1;
+	out->program = argc > 0 ? argv[0] : "plenumd";
 	for (i = 1; i < argc; i++) {
 		if (strcmp(argv[i], "--") == 0) {
 			i++;

@@ -17,6 +17,7 @@ enum options_action {
 	OPTIONS_VERSION,		/* -V */
 	OPTIONS_HELP,			/* -h, --help */
 	OPTIONS_HELP_CONFIG,		/* --help-config */
+	OPTIONS_KEEPER,			/* --keeper=SLOT: what a keeper becomes by an upgrade */
 	OPTIONS_HELP_MDOC,		/* --help-config=mdoc: entries of the manual page */
 	OPTIONS_ACTION_COUNT
 };
@@ -29,6 +30,12 @@ struct options {
 	const char *file;		/* -c, or NULL */
 	const char *defines[OPTIONS_DEFINES_MAX];	/* -D, in order */
 	size_t define_count;
+	/* between programs, see master/upgrade.c */
+	const char *program;		/* argv[0] */
+	int region;			/* --region=FD; -1 */
+	int keeper;			/* --keeper=SLOT */
+	bool is_successor;		/* --successor=FD: by an upgrade */
+	int pid_fd;			/* that one, of the locked pid file; -1 */
 };
 
 /*

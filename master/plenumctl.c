@@ -17,7 +17,7 @@
 
 #include "master/rundir.h"
 
-enum { COLUMNS_MAX = 16, CELL_MAX = 160, REQUEST_MAX = 512 };
+enum { COLUMNS_MAX = 16, CELL_MAX = 160, REQUEST_MAX = 512, TRIES = 10, TRY_US = 50000 };
 
 static const char socket_leaf[] = "control.sock";
 
@@ -77,6 +77,19 @@ try_socket(const char *path)
 	return fd;
 }
 
+/* Between two masters nobody listens for a moment. */
+static int
+wait_for_socket(const char *path)
+{
+	int fd = try_socket(path), i;
+
+	for (i = 0; i < TRIES && fd < 0 && errno == ECONNREFUSED; i++) {
+		usleep(TRY_US);
+		fd = try_socket(path);
+	}
+	return fd;
+}
+
 static int
 search_socket(void)
 {
@@ -88,7 +101,7 @@ search_socket(void)
 		if (rundir_candidate(i, dir, sizeof dir) != 0)
 			continue;
 		snprintf(path, sizeof path, "%s/%s", dir, socket_leaf);
-		fd = try_socket(path);
+		fd = wait_for_socket(path);
 		if (fd >= 0)
 			return fd;
 		if (errno == EACCES)
@@ -106,7 +119,7 @@ open_socket(const char *path)
 
 	if (path == NULL)
 		return search_socket();
-	fd = try_socket(path);
+	fd = wait_for_socket(path);
 	if (fd < 0 && (errno == ENOENT || errno == ECONNREFUSED))
 		die("plenumd is not running at %s: %s", path, strerror(errno));
 	if (fd < 0)
@@ -114,7 +127,8 @@ open_socket(const char *path)
 	return fd;
 }
 
-static void
+/* False: the peer has gone. */
+static bool
 send_request(int fd, const char *text)
 {
 	size_t n = strlen(text);
@@ -125,10 +139,11 @@ send_request(int fd, const char *text)
 		if (r < 0 && errno == EINTR)
 			continue;
 		if (r <= 0)
-			die("plenumd does not take the request: %s", strerror(errno));
+			return false;
 		text += r;
 		n -= (size_t)r;
 	}
+	return true;
 }
 
 static size_t
@@ -334,14 +349,27 @@ print_answer(const char *const *words, int n, json_t *answer)
 
 /* --- the request --- */
 
+/* NULL: it went away without an answer. */
+static json_t *
+ask_once(const char *path, const char *request)
+{
+	int fd = open_socket(path);
+	json_error_t error;
+	json_t *answer = NULL;
+
+	if (send_request(fd, request))
+		answer = json_load_callback(read_some, &fd, JSON_DISABLE_EOF_CHECK, &error);
+	close(fd);
+	return answer;
+}
+
 static json_t *
 ask(const char *path, const char *const *words, int n)
 {
 	char request[REQUEST_MAX];
 	size_t at = 0;
-	json_error_t error;
 	json_t *answer;
-	int i, fd;
+	int i;
 
 	for (i = 0; i < n; i++) {
 		/* a word with a blank or a line's end would be another request */
@@ -353,10 +381,12 @@ ask(const char *path, const char *const *words, int n)
 			die("the request is too long");
 	}
 	snprintf(request + at, sizeof request - at, "\n");
-	fd = open_socket(path);
-	send_request(fd, request);
-	answer = json_load_callback(read_some, &fd, JSON_DISABLE_EOF_CHECK, &error);
-	close(fd);
+	answer = ask_once(path, request);
+	/* a master that has just become another program; each request may be made again */
+	for (i = 0; i < TRIES && answer == NULL; i++) {
+		usleep(TRY_US);
+		answer = ask_once(path, request);
+	}
 	if (!json_is_object(answer))
 		die("plenumd gave no answer");
 	return answer;

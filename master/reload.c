@@ -65,21 +65,38 @@ order_slot(struct master *m)
 }
 
 static void
+begin_slots(struct master *m)
+{
+	m->reload.number = region_settings_number(&m->h.region);
+	m->reload.state = RELOAD_SLOTS;
+	m->reload.slot = 0;
+	order_slot(m);
+}
+
+/* What was asked for while it could not be done. */
+static void
+begin_again(struct master *m)
+{
+	char err[CONF_ERROR_MAX];
+
+	m->reload.again = false;
+	if (reload_begin(m, err, sizeof err) != 0)
+		control_reloaded(m->control, err);
+}
+
+static void
 finish(struct master *m)
 {
 	struct region_head *head = m->h.region.head;
-	char err[CONF_ERROR_MAX] = "";
 
 	m->reload.state = RELOAD_NONE;
 	word_set(&head->reloads, word_get(&head->reloads) + 1);
 	log_notice("reload complete snapshot=%llu", (unsigned long long)m->reload.number);
 	notify_ready();
-	if (m->reload.again) {
-		m->reload.again = false;
-		reload_begin(m, err, sizeof err);
-	}
-	if (m->reload.state == RELOAD_NONE)
-		control_reloaded(m->control, err[0] != '\0' ? err : NULL);
+	if (m->reload.again)
+		begin_again(m);
+	else
+		control_reloaded(m->control, NULL);
 }
 
 int
@@ -89,7 +106,7 @@ reload_begin(struct master *m, char *err, size_t n)
 	char names[512];
 	int log_fd;
 
-	if (m->reload.state != RELOAD_NONE) {
+	if (m->reload.state != RELOAD_NONE || m->upgrade.state != UPGRADE_NONE) {
 		m->reload.again = true;
 		return 0;
 	}
@@ -104,12 +121,10 @@ reload_begin(struct master *m, char *err, size_t n)
 	region_settings_put(&m->h.region, &m->settings);
 	log_set_level((enum settings_log_level)m->settings.log_level);
 	logging_switch(m, log_fd);
-	m->reload.number = region_settings_number(&m->h.region);
-	log_notice("reload begins snapshot=%llu changed=%s", (unsigned long long)m->reload.number,
+	log_notice("reload begins snapshot=%llu changed=%s",
+	    (unsigned long long)region_settings_number(&m->h.region),
 	    names[0] != '\0' ? names : "nothing");
-	m->reload.state = RELOAD_SLOTS;
-	m->reload.slot = 0;
-	order_slot(m);
+	begin_slots(m);
 	return 0;
 }
 
@@ -120,6 +135,8 @@ reload_tick(struct master *m)
 	const struct slot *s;
 	bool renewed;
 
+	if (r->state == RELOAD_NONE && r->again && m->upgrade.state == UPGRADE_NONE)
+		begin_again(m);
 	while (r->state == RELOAD_SLOTS) {
 		s = region_slot(&m->h.region, r->slot);
 		renewed = word_get(&s->snapshot) == r->number && word_get(&s->beat) >= r->ordered;
@@ -142,4 +159,31 @@ reload_abandon(struct master *m)
 		return;
 	memset(&m->reload, 0, sizeof m->reload);
 	control_reloaded(m->control, "plenumd stops");
+}
+
+static bool
+any_is_behind(const struct master *m)
+{
+	uint64_t number = region_settings_number(&m->h.region);
+	unsigned i;
+
+	for (i = 0; i < m->h.region.caps.workers; i++)
+		if (word_get(&region_slot(&m->h.region, i)->snapshot) != number)
+			return true;
+	return false;
+}
+
+void
+reload_resume(struct master *m)
+{
+	char err[CONF_ERROR_MAX], names[512];
+	bool changed = conf_load(&m->source, &m->next, err, sizeof err) != 0 ||
+	    conf_diff(&m->settings, &m->next, true, names, sizeof names) != 0;
+
+	logging_restart(m);
+	if (any_is_behind(m)) {
+		m->reload.again = changed;
+		begin_slots(m);
+	} else if (changed)
+		reload_begin(m, err, sizeof err);
 }

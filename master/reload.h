@@ -21,6 +21,12 @@ int reload_begin(struct master *m, char *err, size_t n);
 const struct settings *reload_try(struct master *m, char *err, size_t n);
 
 /* Goes on with it; called often. */
+/*
+ * Behind a master that adopted its slots: what the last one had not finished, and what the file
+ * says now.
+ */
+void reload_resume(struct master *m);
+
 void reload_tick(struct master *m);
 
 /* Gives up what is under way: plenumd stops. */

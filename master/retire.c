@@ -128,6 +128,22 @@ retire_one(struct master *m, uint32_t i)
 	r->batch[r->count++] = i;
 }
 
+/* What a master before this one had begun, and which is in no batch: there is none now. */
+static bool
+is_left_over(struct master *m, uint32_t i)
+{
+	uint64_t claim = word_get(&m->h.region.channels[i].claim);
+	struct retire *r = m->retire;
+
+	if (claim == CHANNEL_CLOSING && !channel_retire(&m->w, i, 0))
+		return false;
+	if (claim != CHANNEL_CLOSING && claim != CHANNEL_RETIRED)
+		return false;
+	r->idle[i].tail = 0;
+	r->batch[r->count++] = i;
+	return true;
+}
+
 static void
 look(struct master *m, uint64_t now)
 {
@@ -137,7 +153,7 @@ look(struct master *m, uint64_t now)
 
 	i = chanscan_next(region, r->at);
 	while (i < region->caps.channels && n < RECORDS_PER_TICK && r->count < BATCH_MAX) {
-		if (is_idle(m, i, now))
+		if (!is_left_over(m, i) && is_idle(m, i, now))
 			retire_one(m, i);
 		n++;
 		i = chanscan_next(region, i + 1);
@@ -161,7 +177,7 @@ all_were_quiet(const struct master *m)
 	unsigned i;
 
 	for (i = 0; i < m->h.region.caps.workers; i++)
-		if (m->slot[i].keeper.pid != 0 && word_get(&region_slot(&m->h.region, i)->quiet) -
+		if (m->slot[i].keeper.running && word_get(&region_slot(&m->h.region, i)->quiet) -
 		    m->retire->quiet[i] < TURNS)
 			return false;
 	return true;

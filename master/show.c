@@ -69,9 +69,9 @@ listeners(const struct master *m)
 	char text[300];
 	unsigned i;
 
-	for (i = 0; i < m->h.nlisteners; i++) {
-		snprintf(text, sizeof text, m->h.listener[i].is_unix ? "%s" : "http://%s/",
-		    m->h.listener[i].address);
+	for (i = 0; i < m->h.region.head->nlisteners; i++) {
+		snprintf(text, sizeof text, m->h.region.head->listener[i].is_unix ? "%s" : "http://%s/",
+		    m->h.region.head->listener[i].address);
 		json_array_append_new(list, json_string(text));
 	}
 	return list;
@@ -168,6 +168,8 @@ worker_row(const struct master *m, unsigned i, uint64_t now)
 	set_u64(o, "backoff_ms", until > now ? until - now : 0);
 	set_text(o, "order", slot_order_name((enum slot_order)word32_get(&s->order)));
 	set_u64(o, "snapshot", word_get(&s->snapshot));
+	json_object_set_new(o, "program_is_master_s",
+	    json_boolean(word_get(&s->image) == m->h.image));
 	return o;
 }
 
@@ -298,7 +300,7 @@ conn_row(const struct master *m, unsigned slot, uint32_t i, const struct conn *c
 
 	snprintf(id, sizeof id, "%u.%u", slot, i);
 	set_text(o, "conn", id);
-	set_text(o, "listener", listener < m->h.nlisteners ? m->h.listener[listener].address : "?");
+	set_text(o, "listener", listener < m->h.region.head->nlisteners ? m->h.region.head->listener[listener].address : "?");
 	set_text(o, "dialect", dialect_name(d));
 	set_text(o, "mode", mode_of(state));
 	set_text(o, "state", life_of(state));

@@ -1,23 +1,16 @@
 /*
  * Keeper and worker of a slot replace each other; the master starts a keeper only for a slot of
- * which nothing is left. That is told by a pipe: its writing end is in the slot's table and nowhere
- * else, so the kernel closes it with the last process that shares the table, and the master sees it
- * hang up. Numbers of processes are for people and signals: a slot's are those its words name, if
- * they are our children. (The master is the subreaper of its descendants, so whoever lost its
- * parent is.)
+ * which nothing is left, as the slot's line tells. Over the line come the pidfds of both, from
+ * whoever they were started and whose children they are. Numbers are for people.
  */
 #define _GNU_SOURCE
 #include "master/slots.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "ipc/keeper.h"
@@ -33,6 +26,17 @@ slot_of(const struct master *m, unsigned i)
 	return region_slot(&m->h.region, i);
 }
 
+void
+slots_init(struct master *m)
+{
+	unsigned i;
+
+	for (i = 0; i < WORKERS_MAX; i++) {
+		child_init(&m->slot[i].keeper);
+		m->slot[i].worker = -1;
+	}
+}
+
 /* What a keeper and its worker left in words that the next keeper does not set by itself. */
 static void
 clean_words(struct slot *s)
@@ -41,74 +45,31 @@ clean_words(struct slot *s)
 	word32_set(&s->keeper, 0);
 	word32_set(&s->stuck, 0);
 	word_set(&s->backoff_until, 0);
-	if (word32_get(&s->order) == ORDER_RENEW)
+	word_set(&s->orphaned, 0);
+	if (word32_get(&s->order) != ORDER_RUN)
 		word32_set(&s->order, ORDER_RUN);
 }
 
-/* The parent of a process, 0 if it cannot be told. */
-static pid_t
-parent_of(pid_t pid)
-{
-	char path[64], text[512], *p;
-	size_t n;
-	FILE *f;
-	int parent;
-
-	snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
-	f = fopen(path, "re");
-	if (f == NULL)
-		return 0;
-	n = fread(text, 1, sizeof text - 1, f);
-	fclose(f);
-	text[n] = '\0';
-	/* behind the name, which may hold anything: state, parent */
-	p = strrchr(text, ')');
-	if (p == NULL || sscanf(p + 1, " %*c %d", &parent) != 1)
-		return 0;
-	return parent;
-}
-
-/* A new pipe; its writing end is the slot's. */
-static bool
-open_life(struct master *m, unsigned i)
-{
-	int fd[2];
-
-	if (pipe2(fd, O_CLOEXEC | O_NONBLOCK) != 0)
-		return false;
-	m->slot[i].life = fd[0];
-	slot_of(m, i)->life = fd[1];
-	return true;
-}
-
 static void
-close_life(struct master *m, unsigned i)
+cannot_start(struct master *m, unsigned i)
 {
-	if (m->slot[i].life > 0)
-		close(m->slot[i].life);
-	m->slot[i].life = 0;
-}
-
-/* Whether a process of the slot is there. */
-static bool
-lives(const struct master *m, unsigned i)
-{
-	struct pollfd p = { .fd = m->slot[i].life, .events = POLLIN };
-
-	return m->slot[i].life > 0 && poll(&p, 1, 0) == 0;
+	log_error("cannot start a keeper slot=%u: %s", i, strerror(errno));
+	m->slot[i].keeper.start_at = clock_ms() + 1000;
 }
 
 static void
 start_keeper(struct master *m, unsigned i)
 {
 	struct child *k = &m->slot[i].keeper;
+	struct slot *slot = slot_of(m, i);
+	char path[RUNDIR_MAX + 32];
 	sigset_t all, old;
 	pid_t pid;
 
-	clean_words(slot_of(m, i));
-	if (!open_life(m, i)) {
-		log_error("cannot start a keeper slot=%u: %s", i, strerror(errno));
-		k->start_at = clock_ms() + 1000;
+	clean_words(slot);
+	line_path(path, sizeof path, m->run_dir, i);
+	if (child_open(k, path, &slot->line, &slot->door) != 0) {
+		cannot_start(m, i);
 		return;
 	}
 	fflush(NULL);
@@ -122,41 +83,69 @@ start_keeper(struct master *m, unsigned i)
 		keeper_run(&m->h);
 	}
 	sigprocmask(SIG_SETMASK, &old, NULL);
-	close(slot_of(m, i)->life);
-	if (pid < 0) {
-		close_life(m, i);
-		log_error("cannot start a keeper slot=%u: %s", i, strerror(errno));
-		k->start_at = clock_ms() + 1000;
-		return;
-	}
-	k->pid = pid;
+	close(slot->line);
+	close(slot->door);
+	child_forked(k, pid);
+	if (pid < 0)
+		cannot_start(m, i);
 }
 
-/* A keeper died. Its worker has started another one, or is about to, or is gone as well. */
 static void
-look_for_keeper(struct master *m, unsigned i)
+take_keeper(struct child *k, unsigned i, int32_t pid, int pidfd)
+{
+	if (k->pid > 0 && k->pid != pid)
+		log_notice("keeper died, its worker started another slot=%u pid=%d", i, (int)pid);
+	if (k->pidfd >= 0)
+		close(k->pidfd);
+	k->pid = pid;
+	k->pidfd = pidfd;
+	k->reaped = false;
+}
+
+static void
+take_worker(struct slot_state *s, int pidfd)
+{
+	if (s->worker >= 0)
+		close(s->worker);
+	s->worker = pidfd;
+	s->ending = false;
+}
+
+/* Keeper and worker are gone. */
+static void
+lose_slot(struct master *m, unsigned i)
 {
 	struct slot_state *s = &m->slot[i];
-	pid_t pid = (pid_t)word32_get(&slot_of(m, i)->keeper);
+	struct slot *slot = slot_of(m, i);
 	uint64_t now = clock_ms();
 
-	if (lives(m, i)) {
-		if (pid <= 0 || pid == s->died || parent_of(pid) != getpid())
-			return;
-		s->orphaned = false;
-		s->keeper.pid = pid;
-		log_notice("keeper died, its worker started another slot=%u pid=%d", i, (int)pid);
+	take_worker(s, -1);
+	if (m->phase > PHASE_SERVE) {
+		s->over = true;
 		return;
 	}
-	s->orphaned = false;
-	close_life(m, i);
-	if (m->phase > PHASE_DRAIN)
-		return;
-	word_set(&slot_of(m, i)->died_us, clock_us());
-	word_set(&slot_of(m, i)->deaths[DEATH_KILLED],
-	    word_get(&slot_of(m, i)->deaths[DEATH_KILLED]) + 1);
-	s->keeper.start_at = now + (s->killed ? 0 : backoff_next(&s->keeper.backoff, now));
+	word_set(&slot->died_us, clock_us());
+	word_set(&slot->deaths[DEATH_KILLED], word_get(&slot->deaths[DEATH_KILLED]) + 1);
+	s->keeper.start_at = now +
+	    (child_was_killed(&s->keeper) ? 0 : backoff_next(&s->keeper.backoff, now));
 	log_warning("keeper and worker died, the slot's connections are gone slot=%u", i);
+}
+
+static void
+look_at_slot(struct master *m, unsigned i)
+{
+	struct slot_state *s = &m->slot[i];
+	bool was_running = s->keeper.running;
+	int32_t pid;
+	int pidfd, kind;
+
+	while ((kind = child_news(m, &s->keeper, &pid, &pidfd)) != 0)
+		if (kind == LINE_KEEPER)
+			take_keeper(&s->keeper, i, pid, pidfd);
+		else
+			take_worker(s, pidfd);
+	if (was_running && !s->keeper.running)
+		lose_slot(m, i);
 }
 
 void
@@ -168,9 +157,8 @@ slots_tick(struct master *m)
 	for (i = 0; i < m->h.region.caps.workers; i++) {
 		struct slot_state *s = &m->slot[i];
 
-		if (s->orphaned)
-			look_for_keeper(m, i);
-		if (s->keeper.pid != 0 || s->orphaned || s->over || now < s->keeper.start_at)
+		look_at_slot(m, i);
+		if (s->keeper.running || s->over || now < s->keeper.start_at)
 			continue;
 		if (m->phase > PHASE_SERVE)
 			s->over = true;
@@ -179,34 +167,14 @@ slots_tick(struct master *m)
 	}
 }
 
-static bool
-is_planned(const struct master *m, int status)
-{
-	return m->phase > PHASE_SERVE && WIFEXITED(status) && WEXITSTATUS(status) == 0;
-}
-
 bool
 slots_reaped(struct master *m, pid_t pid, int status)
 {
 	unsigned i;
 
-	for (i = 0; i < m->h.region.caps.workers; i++) {
-		struct slot_state *s = &m->slot[i];
-
-		if (s->keeper.pid != pid)
-			continue;
-		s->keeper.pid = 0;
-		if (is_planned(m, status)) {
-			s->over = true;
-			close_life(m, i);
+	for (i = 0; i < m->h.region.caps.workers; i++)
+		if (child_reaped(&m->slot[i].keeper, pid, status))
 			return true;
-		}
-		s->orphaned = true;
-		s->died = pid;
-		s->killed = WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
-		log_debug("keeper ended slot=%u pid=%d status=%d", i, (int)pid, status);
-		return true;
-	}
 	return false;
 }
 
@@ -234,17 +202,12 @@ void
 slots_kill(struct master *m)
 {
 	unsigned i;
-	int fd;
 
 	for (i = 0; i < m->h.region.caps.workers; i++) {
 		/* the worker first: it would start another keeper */
-		fd = slots_worker_pidfd(m, i);
-		if (fd >= 0) {
-			syscall(SYS_pidfd_send_signal, fd, SIGKILL, NULL, 0);
-			close(fd);
-		}
-		if (m->slot[i].keeper.pid != 0)
-			kill(m->slot[i].keeper.pid, SIGKILL);
+		if (m->slot[i].worker >= 0)
+			syscall(SYS_pidfd_send_signal, m->slot[i].worker, SIGKILL, NULL, 0);
+		child_signal(&m->slot[i].keeper, SIGKILL);
 	}
 }
 
@@ -254,7 +217,7 @@ slots_any_left(const struct master *m)
 	unsigned i;
 
 	for (i = 0; i < m->h.region.caps.workers; i++)
-		if (m->slot[i].keeper.pid != 0 || m->slot[i].orphaned || lives(m, i))
+		if (m->slot[i].keeper.running)
 			return true;
 	return false;
 }
@@ -270,22 +233,25 @@ slots_all_beat(const struct master *m)
 	return true;
 }
 
-int
-slots_worker_pidfd(const struct master *m, unsigned slot)
+void
+slots_close(struct master *m)
 {
-	pid_t pid = (pid_t)word32_get(&slot_of(m, slot)->pid);
-	pid_t keeper = m->slot[slot].keeper.pid;
-	int fd;
+	unsigned i;
 
-	pid_t parent;
+	for (i = 0; i < WORKERS_MAX; i++) {
+		child_close(&m->slot[i].keeper);
+		take_worker(&m->slot[i], -1);
+	}
+}
 
-	if (pid <= 0)
-		return -1;
-	fd = (int)syscall(SYS_pidfd_open, pid, 0);
-	parent = parent_of(pid);
-	if (fd >= 0 && ((keeper != 0 && parent == keeper) || parent == getpid()))
-		return fd;
-	if (fd >= 0)
-		close(fd);
-	return -1;
+void
+slots_remove_doors(const struct master *m)
+{
+	char path[RUNDIR_MAX + 32];
+	unsigned i;
+
+	for (i = 0; i < WORKERS_MAX; i++) {
+		line_path(path, sizeof path, m->run_dir, i);
+		unlink(path);
+	}
 }

@@ -9,10 +9,13 @@
 
 struct master;
 
-/* Starts the keepers that are due; takes note of those that workers started. */
+/* Before anything else here. */
+void slots_init(struct master *m);
+
+/* Listens to every slot's line; starts the keepers that are due. */
 void slots_tick(struct master *m);
 
-/* Takes note that `pid` ended. False: it was no keeper. */
+/* Takes note of how `pid` ended. False: it was no keeper. */
 bool slots_reaped(struct master *m, pid_t pid, int status);
 
 /* Gives an order to one slot, or to all; an order that is repeated is only a hint. */
@@ -28,11 +31,8 @@ bool slots_any_left(const struct master *m);
 /* Whether every slot has a worker that has begun to beat. */
 bool slots_all_beat(const struct master *m);
 
-/*
- * A pidfd of the slot's worker, which is known to be that by its parent being the slot's keeper or
- * this process, so that a number that was used again is never signalled. -1: there is none. The
- * caller closes it.
- */
-int slots_worker_pidfd(const struct master *m, unsigned slot);
+/* Closes lines and pidfds; removes the doors of all slots from the run_dir. For the end. */
+void slots_close(struct master *m);
+void slots_remove_doors(const struct master *m);
 
 #endif

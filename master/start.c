@@ -15,8 +15,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "ipc/keeper.h"
 #include "ipc/log.h"
 #include "ipc/witness.h"
+#include "master/adopt.h"
 #include "master/control.h"
 #include "master/listeners.h"
 #include "master/logging.h"
@@ -24,6 +26,8 @@
 #include "master/notify.h"
 #include "master/options.h"
 #include "master/pidfile.h"
+#include "master/slots.h"
+#include "master/upgrade.h"
 #include "shm/slot_layout.h"
 
 extern char **environ;
@@ -48,14 +52,18 @@ void
 start_undo(struct master *m)
 {
 	listeners_remove(&m->h);
+	slots_remove_doors(m);
+	logging_remove_door(m);
 	pidfile_drop(m->run_dir, m->pid_fd);
 }
 
+/* What goes on without a master is not touched: another one may be started for it. */
 _Noreturn static void
 fail(struct master *m, const char *err)
 {
 	log_close();
-	start_undo(m);
+	if (!m->adopted)
+		start_undo(m);
 	fatal("%s", err);
 }
 
@@ -91,6 +99,8 @@ take_run_dir(struct master *m)
 	if (rundir_open(m->settings.run_dir, settings_is_default(&m->settings, st), m->run_dir,
 	    sizeof m->run_dir, err, sizeof err) != 0)
 		fatal("%s", err);
+	if (m->pid_fd >= 0)		/* our own, from the program before */
+		return;
 	m->pid_fd = pidfile_take(m->run_dir, err, sizeof err);
 	if (m->pid_fd < 0)
 		fatal("%s", err);
@@ -107,6 +117,7 @@ make_region(struct master *m)
 		snprintf(err, sizeof err, "cannot make shared memory: %s", strerror(errno));
 		fail(m, err);
 	}
+	r->head->owner = geteuid();
 	region_settings_put(r, &m->settings);
 	for (i = 0; i < WRITERS_MAX; i++) {
 		region_slot(r, i)->event_fd = -1;
@@ -118,7 +129,23 @@ make_region(struct master *m)
 			fail(m, err);
 		}
 	}
-	writer_open(&m->w, r, HELPER_MASTER);
+}
+
+/* The settings in force are those of the slots; what the file says now is looked at by a reload. */
+static void
+take_region(struct master *m)
+{
+	struct region *r = &m->h.region;
+	char err[CONF_ERROR_MAX];
+
+	region_settings_get(r, &m->settings);
+	m->at_start = m->settings;
+	m->h.keeper = word32_get(&r->head->keeper) != 0;
+	if (capacity_plan(&m->settings, capacity_allowed(), &m->capacity, err, sizeof err) != 0)
+		log_warning("%s", err);
+	m->capacity.caps = r->caps;
+	m->capacity.connections = r->caps.conns - CAPACITY_SPARE;
+	adopt_resume(m);
 }
 
 /* Whether a process may share its descriptors with another one here. */
@@ -167,6 +194,42 @@ choose_keeper(struct master *m)
 	word32_set(&head->keeper, m->h.keeper);
 }
 
+/* Descriptors 0 to 2 are somebody's, or nobody's: never one of ours. */
+static void
+fill_standard(void)
+{
+	int fd;
+
+	do {
+		fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+	} while (fd >= 0 && fd < 3);
+	if (fd >= 0)
+		close(fd);
+}
+
+/* Region and listeners: those that are there, or new ones. */
+static void
+open_region(struct master *m)
+{
+	char err[CONF_ERROR_MAX];
+	int r = adopt_slots(m, err, sizeof err);
+
+	if (r < 0) {
+		close(m->pid_fd);
+		fatal("%s", err);
+	}
+	if (r == 0)
+		make_region(m);
+	writer_open(&m->w, &m->h.region, HELPER_MASTER);
+	log_open(&m->w, (enum settings_log_level)m->settings.log_level);
+	if (r > 0)
+		take_region(m);
+	else if (listeners_open(&m->h, &m->settings, err, sizeof err) != 0)
+		fail(m, err);
+	else
+		choose_keeper(m);
+}
+
 int
 start_prepare(struct master *m, const struct options *o)
 {
@@ -175,6 +238,14 @@ start_prepare(struct master *m, const struct options *o)
 
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGHUP, SIG_IGN);	/* until the loop takes it */
+	fill_standard();
+	m->pid_fd = o->pid_fd;
+	if (m->pid_fd >= 0)
+		fcntl(m->pid_fd, F_SETFD, FD_CLOEXEC);
+	m->successor = -1;
+	upgrade_init(m, o->program);
+	slots_init(m);
+	child_init(&m->logger);
 	notify_init();
 	open_source(&m->source, o);
 	if (conf_load(&m->source, &m->settings, err, sizeof err) != 0)
@@ -187,16 +258,27 @@ start_prepare(struct master *m, const struct options *o)
 	if (capacity_apply(&m->capacity) != 0)
 		fatal("cannot set the limit of descriptors: %s", strerror(errno));
 	take_run_dir(m);
-	make_region(m);
-	log_open(&m->w, (enum settings_log_level)m->settings.log_level);
-	if (listeners_open(&m->h, &m->settings, err, sizeof err) != 0 ||
-	    logging_open(&m->settings, o->foreground, &m->h.log_fd, err, sizeof err) != 0)
+	open_region(m);
+	if (logging_open(&m->settings, o->foreground, &m->h.log_fd, err, sizeof err) != 0)
 		fail(m, err);
-	choose_keeper(m);
 	control = control_open(m, err, sizeof err);
 	if (control < 0)
 		fail(m, err);
 	return control;
+}
+
+/* Whether this program could go on with it. */
+static bool
+knows_region(int fd)
+{
+	struct region r;
+
+	if (fd < 0)
+		return true;
+	if (region_attach(&r, fd) != 0)
+		return false;
+	region_detach(&r);
+	return true;
 }
 
 int
@@ -212,6 +294,9 @@ start_test(const struct options *o)
 	if (conf_load(&src, &s, err, sizeof err) != 0 ||
 	    capacity_plan(&s, capacity_allowed(), &c, err, sizeof err) != 0) {
 		fprintf(stderr, "%s\n", log_escape(line, sizeof line, err, strlen(err)));
+	} else if (!knows_region(o->region)) {
+		fprintf(stderr, "the memory has a layout that this program does not know\n");
+		status = START_OTHER_LAYOUT;
 	} else {
 		capacity_print(stdout, &c);
 		printf("%s: ok\n", conf_source_name(&src));
@@ -234,4 +319,16 @@ start_version(const char *version)
 		printf("layout %016llx with default settings\n",
 		    (unsigned long long)region_layout_id(&c.caps));
 	return 0;
+}
+
+int
+start_keeper(const struct options *o, struct heritage *h)
+{
+	if (region_attach(&h->region, o->region) != 0)
+		fatal("cannot go on as a keeper: %s", strerror(errno));
+	if (o->keeper < 0 || (uint32_t)o->keeper >= h->region.caps.workers)
+		fatal("cannot go on as a keeper: there is no such slot");
+	h->slot = (unsigned)o->keeper;
+	h->keeper = word32_get(&h->region.head->keeper) != 0;
+	keeper_resume(h);
 }

@@ -13,7 +13,6 @@
 #define _GNU_SOURCE
 #include "master/watchdog.h"
 
-#include <poll.h>
 #include <signal.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -21,7 +20,6 @@
 #include "ipc/log.h"
 #include "ipc/process.h"
 #include "master/master_priv.h"
-#include "master/slots.h"
 #include "shm/slot_layout.h"
 
 enum {
@@ -35,44 +33,37 @@ enum {
 void
 watchdog_init(struct master *m)
 {
-	unsigned i;
-
-	for (i = 0; i < WORKERS_MAX; i++)
-		m->slot[i].ending = -1;
 	m->watched_at = clock_ms();
 }
 
-static bool
-is_gone(int pidfd)
+static void
+signal_worker(const struct slot_state *s, int sig)
 {
-	struct pollfd p = { .fd = pidfd, .events = POLLIN };
-
-	return poll(&p, 1, 0) > 0;
+	syscall(SYS_pidfd_send_signal, s->worker, sig, NULL, 0);
 }
 
 /* One that was told to end. */
 static void
 follow(struct slot_state *s, uint64_t now)
 {
-	if (is_gone(s->ending)) {
-		close(s->ending);
-		s->ending = -1;
+	if (child_pidfd_gone(s->worker)) {
+		s->ending = false;
 	} else if (now >= s->kill_at) {
-		syscall(SYS_pidfd_send_signal, s->ending, SIGKILL, NULL, 0);
+		signal_worker(s, SIGKILL);
 		s->kill_at = now + ABORT_MS;
 	}
 }
 
 static void
-end_worker(struct master *m, unsigned i, int pidfd, uint64_t now, uint64_t silent)
+end_worker(struct master *m, unsigned i, uint64_t now, uint64_t silent)
 {
 	struct slot *slot = region_slot(&m->h.region, i);
 
 	log_error("worker is stuck and is ended slot=%u pid=%u silent_ms=%llu", i,
 	    word32_get(&slot->pid), (unsigned long long)silent);
 	word32_set(&slot->stuck, 1);
-	syscall(SYS_pidfd_send_signal, pidfd, SIGABRT, NULL, 0);
-	m->slot[i].ending = pidfd;
+	signal_worker(&m->slot[i], SIGABRT);
+	m->slot[i].ending = true;
 	m->slot[i].kill_at = now + ABORT_MS;
 }
 
@@ -82,16 +73,16 @@ watch_keeper(struct master *m, unsigned i, uint64_t now)
 {
 	struct slot_state *s = &m->slot[i];
 
-	if (s->keeper.pid == 0 || word_get(&region_slot(&m->h.region, i)->backoff_until) != 0) {
+	if (!s->keeper.running || word_get(&region_slot(&m->h.region, i)->backoff_until) != 0) {
 		s->missing_at = 0;
 	} else if (s->missing_at == 0) {
 		s->missing_at = now;
-		kill(s->keeper.pid, SIGCONT);
+		child_signal(&s->keeper, SIGCONT);
 	} else if (now - s->missing_at > KEEPER_MS) {
 		log_error("keeper starts no worker and is ended slot=%u pid=%d", i,
 		    (int)s->keeper.pid);
 		s->missing_at = 0;
-		kill(s->keeper.pid, SIGKILL);
+		child_signal(&s->keeper, SIGKILL);
 	}
 }
 
@@ -102,9 +93,8 @@ watch_slot(struct master *m, unsigned i, uint64_t now, uint64_t timeout)
 	struct slot_state *s = &m->slot[i];
 	uint64_t beat = word_get(&slot->beat), since;
 	uint32_t pid = word32_get(&slot->pid);
-	int fd;
 
-	if (s->ending >= 0) {
+	if (s->ending) {
 		follow(s, now);
 		return;
 	}
@@ -120,14 +110,10 @@ watch_slot(struct master *m, unsigned i, uint64_t now, uint64_t timeout)
 		s->missing_at = 0;
 		return;
 	}
-	fd = slots_worker_pidfd(m, i);
-	if (fd < 0 || is_gone(fd)) {
-		if (fd >= 0)
-			close(fd);
+	if (child_pidfd_gone(s->worker))
 		watch_keeper(m, i, now);
-		return;
-	}
-	end_worker(m, i, fd, now, now - since);
+	else
+		end_worker(m, i, now, now - since);
 }
 
 static void
@@ -135,12 +121,12 @@ watch_logger(struct master *m, uint64_t now)
 {
 	uint64_t beat = word_get(&region_slot(&m->h.region, HELPER_LOGGER)->beat);
 
-	if (m->logger.pid == 0 || now - m->logger.start_at <= LOGGER_MS ||
+	if (!m->logger.running || now - m->logger.start_at <= LOGGER_MS ||
 	    now <= beat || now - beat <= LOGGER_MS)
 		return;
 	log_error("logger is stuck and is ended pid=%d", (int)m->logger.pid);
 	m->logger.start_at = now;
-	kill(m->logger.pid, SIGKILL);
+	child_signal(&m->logger, SIGKILL);
 }
 
 void

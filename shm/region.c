@@ -123,7 +123,7 @@ region_layout_id(const struct region_caps *caps)
 {
 	struct region_map m;
 	const unsigned char *p = (const unsigned char *)&m;
-	uint64_t h = 0xcbf29ce484222325ull, v;
+	uint64_t h = hash_add(0xcbf29ce484222325ull, REGION_VERSION), v;
 	size_t i;
 
 	region_plan(caps, &m);
@@ -141,6 +141,8 @@ region_layout_id(const struct region_caps *caps)
 	h = hash_add(h, sizeof(struct event_head) << 32 | sizeof(struct span));
 	h = hash_add(h, (uint64_t)EFFECT_WORD_MAX << 32 | SPAN_EFFECTS);
 	h = hash_add(h, sizeof(struct settings) << 32 | STAT_COUNT);
+	h = hash_add(h, sizeof(struct region_head) << 32 | sizeof(struct region_listener));
+	h = hash_add(h, (uint64_t)ORDER_COUNT << 32 | DEATH_COUNT);
 	h = hash_add(h, sizeof(struct idempotency_record) << 32 | IDEMPOTENCY_PERIOD_BITS << 16 |
 	    IDEMPOTENCY_TAG_BITS);
 	return h;

@@ -26,6 +26,14 @@ struct idempotency_record;
 struct settings;
 struct slot;
 
+/*
+ * Raised when the meaning of what lies in the region changes though no size and no place does. Part
+ * of the layout's identity.
+ */
+#ifndef REGION_VERSION
+#define REGION_VERSION 1
+#endif
+
 #define REGION_MAGIC 0x706c656e756d3031ull	/* "plenum01" */
 
 /* What decides the region's size. */
@@ -56,6 +64,15 @@ struct region_map {
 	uint64_t size;
 };
 
+/* An address that is served; its descriptors, one per slot, stand in the slots. */
+struct region_listener {
+	char address[256];	/* as configured */
+	uint32_t services;	/* SETTINGS_SERVICE_* */
+	bool is_unix;
+	bool is_loopback;
+	bool dedicated;		/* a [listen] section that names services */
+};
+
 struct region_head {
 	uint64_t magic;
 	uint64_t layout_id;
@@ -73,6 +90,10 @@ struct region_head {
 	word64 reload_failed;
 	word32 keeper;		/* 0: no keeper, and why */
 	char keeper_why[124];
+	word32 upgrade;		/* number of the last one */
+	uint32_t owner;		/* the user that the master runs as */
+	uint32_t nlisteners;	/* filled before anybody else is started */
+	struct region_listener listener[LISTENERS_MAX];
 };
 
 /* A process's view of a region. Private memory; pointers are valid while it is attached. */

@@ -26,9 +26,13 @@
  *   suspect*       heir                      heir             word_set  heir
  *   pause_us       heir                      inspectors       word_set  heir
  *   left           owner                     keeper           word_set  keeper
+ *   settled        owner                     keeper           word_set  owner
+ *   image, upgrade*, trial_until
+ *                  keeper                    master           word_set  keeper
+ *   orphaned       keeper; the new master    owner, helpers   word_set  keeper
  *   fds            master before the fork;   slot             word_set  never
  *                  keeper_pidfd: owner,
- *                  worker_pidfd: keeper
+ *                  worker_pidfd, line: keeper
  *   log_head       owner                     logger           release   never
  *   log_tail       logger                    owner            release   never
  *   stats          owner                     everybody        relaxed   never
@@ -47,6 +51,7 @@ enum { INTENT_PENDING = 1, INTENT_SEEN = 2, INTENT_FLAGS = 3 };
 enum slot_order {
 	ORDER_RUN,
 	ORDER_RENEW,		/* end at the top of the loop; an heir follows */
+	ORDER_EXEC,		/* the same; before it the keeper becomes another program */
 	ORDER_DRAIN,		/* say goodbye, end when nobody is left */
 	ORDER_STOP,		/* end now; nobody follows */
 	ORDER_COUNT
@@ -112,6 +117,14 @@ struct slot {
 	word32 stuck;		/* the watchdog ended it */
 	word32 suspect_count;
 	word32 left;		/* the worker ended by itself, as it was told to */
+	word32 settled;		/* gen of the worker that has swept the table */
+	word64 orphaned;	/* ms CLOCK_MONOTONIC, since when there is no master; 0 */
+	word64 image;		/* which program the keeper is (ipc/image.h) */
+	word32 upgrade;		/* the last upgrade it was part of, by number */
+	word32 upgrade_next;	/* the one that image_fd is for */
+	word32 upgrade_failed;	/* the last one that it went back from */
+	word32 upgrade_trial;	/* what image_fd is, is on trial */
+	word64 trial_until;	/* ms CLOCK_MONOTONIC: until then it goes back if a worker fails */
 	word64 suspect_key;
 	word64 suspect_in;
 	word64 backoff_until;	/* ms CLOCK_MONOTONIC, 0: running */
@@ -125,9 +138,12 @@ struct slot {
 	_Alignas(64) _Atomic int32_t client_epoll;
 	_Atomic int32_t event_fd;
 	_Atomic int32_t table_end;	/* numbers from here on are not used */
-	_Atomic int32_t life;		/* a pipe's end that nobody else holds: see slots.c */
+	_Atomic int32_t line;		/* to the master (ipc/line.h); -1: it is gone */
+	_Atomic int32_t door;		/* where a new master knocks */
 	_Atomic int32_t worker_pidfd;	/* -1: none */
 	_Atomic int32_t keeper_pidfd;	/* -1: none */
+	_Atomic int32_t image_fd;	/* a program to become; -1: none */
+	_Atomic int32_t old_fd;		/* the one it was before; -1: none */
 	_Atomic int32_t listener[LISTENERS_MAX];
 
 	_Alignas(64) word64 log_head;

@@ -135,7 +135,7 @@ refuse(struct worker *w, uint32_t ci)
 static void
 open_record(struct worker *w, uint32_t ci, int fd, unsigned listener)
 {
-	bool is_unix = w->h->listener[listener].is_unix;
+	bool is_unix = w->r->head->listener[listener].is_unix;
 	bool over = word_get(&w->slot->conns_open) >= w->conns_limit;
 	struct epoll_event e = { .events = EPOLLIN, .data.u64 = source_data(SOURCE_CLIENT, ci) };
 

@@ -132,6 +132,7 @@ struct worker {
 	uint32_t tick_at;		/* where the deadlines are looked at next */
 	uint32_t drain_at;
 	bool draining;			/* ORDER_DRAIN: goodbyes are being said */
+	bool orphaned;			/* there is no master, and that was told */
 	bool more_output;		/* something is left for the next turn */
 	bool accept_paused;
 	unsigned accepts;		/* connections taken per turn and listener */

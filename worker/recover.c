@@ -35,6 +35,7 @@
 #include "ipc/heritage.h"
 #include "ipc/log.h"
 #include "ipc/process.h"
+#include "ipc/table.h"
 #include "ipc/witness.h"
 #include "shm/channel.h"
 #include "shm/dirty.h"
@@ -56,18 +57,10 @@ static size_t
 claimed(struct worker *w, int *fd)
 {
 	uint32_t used = (uint32_t)word_get(&w->slot->conns_used), i;
-	size_t n = 0;
+	size_t n;
 
-	fd[n++] = w->r->fd;
-	fd[n++] = w->slot->client_epoll;
-	fd[n++] = w->slot->life;
-	fd[n++] = w->slot->worker_pidfd;
-	fd[n++] = w->slot->keeper_pidfd;
-	for (i = 0; i < WRITERS_MAX; i++)
-		if (region_has_writer(w->r, i))
-			fd[n++] = region_slot(w->r, i)->event_fd;
-	for (i = 0; i < w->h->nlisteners; i++)
-		fd[n++] = w->slot->listener[i];
+	n = table_common(w->r, fd);
+	n += table_own(w->slot, fd + n);
 	for (i = 0; i < used; i++)
 		if (conn_life(conn_at(w, i)) != CONN_FREE)
 			fd[n++] = conn_at(w, i)->fd;
@@ -107,7 +100,7 @@ find_orphan(struct worker *w, const unsigned char *is_claimed, int top)
 	int fd;
 
 	orphan = -1;
-	if (accepting == 0 || ci >= w->conns_max || listener >= w->h->nlisteners ||
+	if (accepting == 0 || ci >= w->conns_max || listener >= w->r->head->nlisteners ||
 	    conn_life(conn_at(w, ci)) != CONN_FREE)
 		return;
 	for (fd = 3; fd <= top + 64; fd++)
@@ -143,7 +136,7 @@ recover_sweep(struct worker *w)
 	vet_records(w);
 	if (w->h->fresh)
 		forget_all(w);
-	n = (size_t)word_get(&w->slot->conns_used) + WRITERS_MAX + LISTENERS_MAX + 8;
+	n = (size_t)word_get(&w->slot->conns_used) + TABLE_MAX + 1;
 	fd = malloc(n * sizeof *fd);
 	if (fd == NULL)
 		fatal("out of memory");

@@ -167,8 +167,8 @@ void
 routes_dispatch(struct http *h)
 {
 	const struct http_request *rq = h->rq;
-	const struct heritage_listener *l =
-	    &h->w->h->listener[CONN_LISTENER(word32_get(&h->m->c->state))];
+	const struct region_listener *l =
+	    &h->w->r->head->listener[CONN_LISTENER(word32_get(&h->m->c->state))];
 	const struct route *r, *found = NULL;
 
 	for (r = routes; r < routes + sizeof routes / sizeof routes[0]; r++) {

@@ -96,7 +96,7 @@ watch_listeners(struct worker *w, int op)
 {
 	unsigned i;
 
-	for (i = 0; i < w->h->nlisteners; i++)
+	for (i = 0; i < w->r->head->nlisteners; i++)
 		watch(w, op, w->slot->listener[i], SOURCE_LISTENER, i);
 }
 
@@ -104,7 +104,7 @@ watch_listeners(struct worker *w, int op)
 static void
 on_listener(struct worker *w, uint32_t listener)
 {
-	if (listener >= w->h->nlisteners || w->accept_paused)
+	if (listener >= w->r->head->nlisteners || w->accept_paused)
 		return;
 	conn_accept(w, listener);
 	if (w->accept_paused)
@@ -162,6 +162,22 @@ wait_events(struct worker *w, bool may_sleep)
 	}
 }
 
+/* The keeper stores it, but has no voice while the worker lives. */
+static void
+look_for_master(struct worker *w)
+{
+	bool orphaned = word_get(&w->slot->orphaned) != 0;
+
+	if (orphaned == w->orphaned)
+		return;
+	w->orphaned = orphaned;
+	if (orphaned)
+		log_warning("the master is gone, serving goes on without it for ms=%u",
+		    w->set.orphan_timeout);
+	else
+		log_notice("a new master is there");
+}
+
 static void
 tick(struct worker *w)
 {
@@ -174,6 +190,7 @@ tick(struct worker *w)
 	}
 	if (w->slot->keeper_pidfd < 0)
 		look_after_keeper(w);
+	look_for_master(w);
 	subs_retry_moves(w);
 	timeouts_tick(w);
 	if (w->draining)
@@ -207,9 +224,12 @@ obey(struct worker *w)
 	case ORDER_STOP:
 		worker_leave(w, "stop");
 	case ORDER_RENEW:
+	case ORDER_EXEC:
 		renew(w, "renewal");
 		break;
 	case ORDER_DRAIN:
+		if (!w->draining && w->orphaned)
+			log_warning("no master came, draining");
 		w->draining = true;
 		break;
 	case ORDER_RUN:
@@ -382,6 +402,7 @@ worker_run(struct heritage *h)
 	word_set(&w->slot->beat, w->now);
 	word_set(&w->slot->started, w->now_real);
 	recover_sweep(w);
+	word32_set(&w->slot->settled, word32_get(&w->slot->gen));
 	open_events(w);
 	w->turn = word_get(&w->slot->quiet) + 1;
 	set_recycling(w);

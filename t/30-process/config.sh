@@ -65,8 +65,11 @@ if [ "$(id -u)" -eq 0 ] && id nobody > /dev/null 2>&1; then
 	pids=$(everybody)
 	kill -KILL "$master"
 	wait "$master" 2> /dev/null
-	check "when the master is killed everybody ends" wait_until 5 all_gone $pids
-	master=
+	launch -D user=nobody -D log_file="$dir/private.log"
+	check "another master may adopt them" wait_until 20 serves
+	check "they are the same" is "$(keeper 0) $(worker 0)" "$(echo "$pids" | cut -d ' ' -f 1,3)"
+	check "still dropped" dropped
+	stop
 	check "a user that is not there is no start" fails "$PLENUMD" -f -D user=no-such-user \
 	    -D run_dir="$run" 2> "$dir/err"
 else

@@ -70,7 +70,7 @@ check "with the whole number beside them" has "$dir/out" '"total": 1'
 check "an unknown command fails" fails says fly
 check "with one line" one_line "$dir/err"
 check "an unknown table fails" fails says show nothing
-check "what is not there yet says so" fails says upgrade
+check "what is not there yet says so" fails says trace 1
 check "in these words" has "$dir/err" "not available in this version"
 check "an unknown option fails" fails says --fly status
 

@@ -113,13 +113,4 @@ check "TERM ends what is stopped" stop TERM
 check "in a few seconds" test $((SECONDS - before)) -le 8
 check "nobody is left" all_gone $pids
 
-start
-pids=$(everybody)
-kill -KILL "$master"
-wait "$master" 2> /dev/null
-check "when the master is killed everybody ends" wait_until 5 all_gone $pids
-start
-check "and plenumd can be started again in the same folder" serves
-check "and ends" stop
-
 finish

@@ -70,8 +70,10 @@ if [ -e /proc/net/if_inet6 ]; then
 fi
 check "a unix: socket is there" test -S "$dir/x.sock"
 check "its mode is 0660" is "$(stat -c %a "$dir/x.sock")" 660
-kill -KILL "$master"
+pids=$(everybody)
+kill -KILL "$master" $pids
 wait "$master" 2> /dev/null
+wait_until 5 all_gone $pids
 start -D listen="unix:$dir/x.sock"
 check "a stale unix: socket is replaced" serves
 stop

@@ -403,11 +403,11 @@ slot_make(void)
 
 	world.now = 1000000;
 	world.h.keeper = true;
-	world.h.nlisteners = 1;
-	world.h.listener[0].services = SETTINGS_SERVICE_ALL;
 	world.h.version = "0";
 	world.h.fresh = true;
 	assert(region_create(&world.h.region, &caps) == 0);
+	world.h.region.head->nlisteners = 1;
+	world.h.region.head->listener[0].services = SETTINGS_SERVICE_ALL;
 	fill_region(&world.h.region);
 	map_privately(&world.h.region);
 	for (i = 0; i < SLOT_CONNS; i++) {
