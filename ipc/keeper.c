@@ -39,6 +39,7 @@
 #include <unistd.h>
 
 #include "ipc/heritage.h"
+#include "ipc/inbox.h"
 #include "ipc/log.h"
 #include "ipc/process.h"
 #include "ipc/wake.h"
@@ -63,7 +64,7 @@ static unsigned backoff_ms;
 static void
 close_foreign(const struct heritage *h)
 {
-	int keep[WRITERS_MAX + LISTENERS_MAX + 8];
+	int keep[WRITERS_MAX + INBOX_NUMBERS + LISTENERS_MAX + 8];
 	size_t n = 0;
 	unsigned i;
 
@@ -72,6 +73,7 @@ close_foreign(const struct heritage *h)
 	for (i = 0; i < WRITERS_MAX; i++)
 		if (region_has_writer(&h->region, i))
 			keep[n++] = region_slot(&h->region, i)->event_fd;
+	n += inbox_numbers(&h->region, keep + n);
 	for (i = 0; i < h->nlisteners; i++)
 		keep[n++] = slot->listener[i];
 	process_close_others(keep, n);
@@ -202,6 +204,7 @@ is_over(void)
 	case ORDER_STOP:
 		return true;
 	case ORDER_DRAIN:
+	case ORDER_CLOSE:
 		return word32_get(&slot->left) != 0;
 	default:
 		return false;

@@ -22,10 +22,17 @@ power_of_two(uint64_t least, uint64_t floor)
 	return n;
 }
 
+/* What is not for connections that are served. */
+static uint32_t
+reserved(const struct settings *s)
+{
+	return CAPACITY_RESERVE + CAPACITY_PER_WORKER * s->worker_count + CAPACITY_SPARE;
+}
+
 static uint32_t
 connections_for(const struct settings *s, uint64_t allowed)
 {
-	uint64_t most = allowed - CAPACITY_RESERVE - CAPACITY_SPARE;
+	uint64_t most = allowed - reserved(s);
 
 	if (most > CONNS_MAX)
 		most = CONNS_MAX;
@@ -34,14 +41,14 @@ connections_for(const struct settings *s, uint64_t allowed)
 	return (uint32_t)most;
 }
 
-/* The master holds the listeners of all slots and everybody's eventfd. */
+/* The master holds the listeners and inboxes of all slots and everybody's eventfd. */
 static uint64_t
 descriptors_of_master(const struct settings *s)
 {
 	struct address list[LISTENERS_MAX];
 
 	return (uint64_t)s->worker_count * address_list(s, list, LISTENERS_MAX) +
-	    s->worker_count + HELPERS_MAX + MASTER_OWN;
+	    (CAPACITY_PER_WORKER + 1ull) * s->worker_count + HELPERS_MAX + MASTER_OWN;
 }
 
 int
@@ -51,8 +58,8 @@ capacity_plan(const struct settings *s, uint64_t allowed, struct capacity *out, 
 
 	memset(out, 0, sizeof *out);
 	out->allowed = allowed;
-	if (allowed <= CAPACITY_RESERVE + CAPACITY_SPARE || allowed < master) {
-		worker = CAPACITY_RESERVE + CAPACITY_SPARE + 1;
+	if (allowed <= reserved(s) || allowed < master) {
+		worker = reserved(s) + 1;
 		snprintf(err, n, "%llu descriptors are allowed, needed are at least %llu "
 		    "(see ulimit -Hn)", (unsigned long long)allowed,
 		    (unsigned long long)(master > worker ? master : worker));
@@ -60,7 +67,7 @@ capacity_plan(const struct settings *s, uint64_t allowed, struct capacity *out, 
 	}
 	out->asked = s->max_connections;
 	out->connections = connections_for(s, allowed);
-	worker = out->connections + CAPACITY_RESERVE + CAPACITY_SPARE;
+	worker = out->connections + reserved(s);
 	out->descriptors = worker > master ? worker : master;
 	out->caps.workers = s->worker_count;
 	out->caps.channels = (s->channels_max + 63) & ~63u;
@@ -104,7 +111,9 @@ capacity_print(FILE *f, const struct capacity *c)
 	region_print(f, &c->caps);
 	fprintf(f, "descriptors per process\n"
 	    "  %u connections + %d to refuse + %d of its own; %llu needed, %llu allowed\n",
-	    c->connections, CAPACITY_SPARE, CAPACITY_RESERVE, (unsigned long long)c->descriptors,
+	    c->connections, CAPACITY_SPARE,
+	    CAPACITY_RESERVE + CAPACITY_PER_WORKER * (int)c->caps.workers,
+	    (unsigned long long)c->descriptors,
 	    (unsigned long long)c->allowed);
 	if (c->asked > c->connections)
 		fprintf(f, "  max_connections = %u is more than the descriptors allow\n", c->asked);

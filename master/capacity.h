@@ -14,8 +14,12 @@
 struct settings;
 
 enum {
-	/* Descriptors of a worker that are no connections: listeners, eventfds, epoll sets. */
+	/*
+	 * Descriptors of a worker that are no connections: listeners, eventfds, epoll sets; and
+	 * for each worker the ends of its inbox.
+	 */
 	CAPACITY_RESERVE = 96,
+	CAPACITY_PER_WORKER = 2,
 	/* Records beyond max_connections, with which a worker refuses politely. */
 	CAPACITY_SPARE = 64,
 };

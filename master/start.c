@@ -15,6 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "ipc/inbox.h"
 #include "ipc/log.h"
 #include "ipc/witness.h"
 #include "master/control.h"
@@ -117,6 +118,10 @@ make_region(struct master *m)
 			snprintf(err, sizeof err, "cannot make an eventfd: %s", strerror(errno));
 			fail(m, err);
 		}
+	}
+	if (inbox_open_all(r) != 0) {
+		snprintf(err, sizeof err, "cannot make an inbox: %s", strerror(errno));
+		fail(m, err);
 	}
 	writer_open(&m->w, r, HELPER_MASTER);
 }

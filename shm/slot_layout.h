@@ -11,6 +11,7 @@
  *   hdr            owner                     heir             word_set  close of what it names
  *   accepting      owner                     heir             word_set  owner
  *   claiming       owner                     heir             word_set  owner
+ *   arriving*      owner                     heir             word_set  owner
  *   conns_used     owner                     heir, inspectors word_set  never
  *   idempotency*   owner                     heir             word_set  next period
  *   sleeping       owner; wakers (xchg)      wakers           seq_cst   both
@@ -26,6 +27,7 @@
  *   suspect*       heir                      heir             word_set  heir
  *   pause_us       heir                      inspectors       word_set  heir
  *   left           owner                     keeper           word_set  keeper
+ *   inbox, outbox  master before the fork    everybody        (fork)    never
  *   fds            master before the fork;   slot             word_set  never
  *                  keeper_pidfd: owner,
  *                  worker_pidfd: keeper
@@ -49,6 +51,7 @@ enum slot_order {
 	ORDER_RENEW,		/* end at the top of the loop; an heir follows */
 	ORDER_DRAIN,		/* say goodbye, end when nobody is left */
 	ORDER_STOP,		/* end now; nobody follows */
+	ORDER_CLOSE,		/* move everybody to other slots, end when nobody is left */
 	ORDER_COUNT
 };
 
@@ -77,6 +80,31 @@ static inline int32_t
 hdr_conn(uint64_t hdr)
 {
 	return (int32_t)((hdr & ~HDR_BLOCK) >> 40) - 1;
+}
+
+/* arriving: source's slot << 40 | its record << 20 | record + 1 here */
+static inline uint64_t
+arriving_make(unsigned from, uint32_t record, uint32_t here)
+{
+	return (uint64_t)from << 40 | (uint64_t)record << 20 | (here + 1);
+}
+
+static inline unsigned
+arriving_from(uint64_t arriving)
+{
+	return (unsigned)(arriving >> 40);
+}
+
+static inline uint32_t
+arriving_record(uint64_t arriving)
+{
+	return (uint32_t)(arriving >> 20) & 0xfffff;
+}
+
+static inline uint32_t
+arriving_here(uint64_t arriving)
+{
+	return ((uint32_t)arriving & 0xfffff) - 1;
 }
 
 struct slot {
@@ -120,6 +148,8 @@ struct slot {
 	word64 conns_open;
 	word64 conns_dialect[8];		/* by enum dialect_id */
 	word64 idempotency_used[2];	/* by parity: period 32 | records used 32 */
+	word64 arriving;	/* the connection that is being taken over, or 0 */
+	word64 arriving_gen;	/* generation of its move: stored before */
 
 	/* descriptors in the slot's table */
 	_Alignas(64) _Atomic int32_t client_epoll;
@@ -128,6 +158,8 @@ struct slot {
 	_Atomic int32_t life;		/* a pipe's end that nobody else holds: see slots.c */
 	_Atomic int32_t worker_pidfd;	/* -1: none */
 	_Atomic int32_t keeper_pidfd;	/* -1: none */
+	_Atomic int32_t inbox;		/* where connections for the slot arrive */
+	_Atomic int32_t outbox;		/* the end of it that is sent to */
 	_Atomic int32_t listener[LISTENERS_MAX];
 
 	_Alignas(64) word64 log_head;
