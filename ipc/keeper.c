@@ -448,6 +448,7 @@ is_over(void)
 	case ORDER_STOP:
 		return true;
 	case ORDER_DRAIN:
+	case ORDER_CLOSE:
 		return word32_get(&slot->left) != 0;
 	default:
 		return false;

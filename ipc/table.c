@@ -37,6 +37,10 @@ table_common(const struct region *r, int *fd)
 	for (i = 0; i < WRITERS_MAX; i++)
 		if (region_has_writer(r, i))
 			n = put(fd, n, region_slot(r, i)->event_fd);
+	for (i = 0; i < r->caps.workers; i++) {
+		n = put(fd, n, region_slot(r, i)->inbox);
+		n = put(fd, n, region_slot(r, i)->outbox);
+	}
 	return put_listeners(r, fd, n);
 }
 

@@ -13,14 +13,14 @@ struct region;
 struct slot;
 
 enum {
-	TABLE_COMMON_MAX = 1 + WRITERS_MAX + WORKERS_MAX * LISTENERS_MAX,
+	TABLE_COMMON_MAX = 1 + WRITERS_MAX + WORKERS_MAX * (LISTENERS_MAX + 2),
 	TABLE_OWN_MAX = 8,
 	TABLE_MAX = TABLE_COMMON_MAX + TABLE_OWN_MAX,
 };
 
 /*
  * The numbers that mean the same in the master's table and in every slot's: the region, eventfds,
- * the listeners of all slots. No number twice. Returns how many; fd has room for TABLE_COMMON_MAX.
+ * the listeners and inboxes of all slots. No number twice. Returns how many; fd has room for TABLE_COMMON_MAX.
  */
 size_t table_common(const struct region *r, int *fd);
 

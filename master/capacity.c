@@ -34,14 +34,14 @@ connections_for(const struct settings *s, uint64_t allowed)
 	return (uint32_t)most;
 }
 
-/* The master holds the listeners of all slots and everybody's eventfd. */
+/* The master holds the listeners and inboxes of all slots and everybody's eventfd. */
 static uint64_t
 descriptors_of_master(const struct settings *s)
 {
 	struct address list[LISTENERS_MAX];
 
 	return (uint64_t)s->worker_count * address_list(s, list, LISTENERS_MAX) +
-	    s->worker_count + HELPERS_MAX + MASTER_OWN;
+	    3ull * s->worker_count + HELPERS_MAX + MASTER_OWN;
 }
 
 int

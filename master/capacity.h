@@ -14,8 +14,8 @@
 struct settings;
 
 enum {
-	/* Descriptors of a worker that are no connections: listeners, eventfds, epoll sets. */
-	CAPACITY_RESERVE = 96,
+	/* Descriptors of a worker that are no connections: listeners, eventfds, inboxes. */
+	CAPACITY_RESERVE = 224,
 	/* Records beyond max_connections, with which a worker refuses politely. */
 	CAPACITY_SPARE = 64,
 };

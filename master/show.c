@@ -254,6 +254,8 @@ life_of(uint32_t state)
 {
 	if ((state & CONN_LIFE_MASK) == CONN_CLOSING || (state & (CONN_CLOSE | CONN_LINGER)) != 0)
 		return "closing";
+	if ((state & CONN_LIFE_MASK) == CONN_MOVING)
+		return "moving";
 	if (state & CONN_REFUSED)
 		return "refused";
 	return state & CONN_BLOCKED ? "blocked" : "open";

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "ipc/keeper.h"
+#include "ipc/inbox.h"
 #include "ipc/log.h"
 #include "ipc/witness.h"
 #include "master/adopt.h"
@@ -128,6 +129,10 @@ make_region(struct master *m)
 			snprintf(err, sizeof err, "cannot make an eventfd: %s", strerror(errno));
 			fail(m, err);
 		}
+	}
+	if (inbox_open_all(r) != 0) {
+		snprintf(err, sizeof err, "cannot make an inbox: %s", strerror(errno));
+		fail(m, err);
 	}
 }
 

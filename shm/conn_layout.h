@@ -50,7 +50,11 @@
 #include "shm/word.h"
 
 /* state. Numbers of the ABI: never reuse one. */
-enum conn_life { CONN_FREE, CONN_OPEN, CONN_CLOSING, CONN_LIFE_MASK };
+enum conn_life {
+	CONN_FREE, CONN_OPEN, CONN_CLOSING,
+	CONN_MOVING,			/* between two slots: shm/move_layout.h */
+	CONN_LIFE_MASK = 3
+};
 
 enum conn_bit {
 	CONN_BLOCKED = 1 << 2,		/* the socket is full: waits for EPOLLOUT */
@@ -66,6 +70,7 @@ enum conn_bit {
 	CONN_BIG = 1 << 12,		/* a message over 64K is in arrival, in private memory */
 	CONN_USED = 1 << 13,		/* has carried a request: keep-alive deadlines hold */
 	CONN_BODY = 1 << 14,		/* a body is in arrival: its deadline is request_timeout */
+	CONN_MOVED = 1 << 15,		/* a copy of its descriptor may lie in some inbox */
 	/* 16-20 dialect, 21-25 listener */
 };
 /* What an effect may change. */

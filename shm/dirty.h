@@ -18,6 +18,7 @@ enum hint {
 	HINT_ORDER = 1 << 0,		/* the master has an order for the slot */
 	HINT_LOG = 1 << 1,		/* to the logger: a ring has lines */
 	HINT_WORK = 1 << 2,		/* something waits in the region for this process */
+	HINT_MOVES = 1 << 3,		/* a move of a connection has another state */
 };
 
 /* Marks a channel for all writers that have an interest in it; they are added to w->wake. */

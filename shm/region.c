@@ -95,6 +95,7 @@ region_plan(const struct region_caps *caps, struct region_map *m)
 
 	part = 0;
 	m->conns = take(&part, caps->conns * sizeof(struct conn));
+	m->moves = take(&part, caps->conns * sizeof(word64));
 	for (c = 0; c < EXT_CLASSES; c++)
 		m->ext[c] = take(&part, (uint64_t)caps->conns * ext_subs(c) * sizeof(struct sub));
 	m->blocks = take(&part, (uint64_t)caps->blocks * sizeof(struct block));
@@ -136,6 +137,7 @@ region_layout_id(const struct region_caps *caps)
 	h = hash_add(h, (uint64_t)caps->ring_cells << 32 | caps->conns);
 	h = hash_add(hash_add(h, caps->blocks), caps->arena);
 	h = hash_add(hash_add(h, caps->frame_arena), caps->idempotency);
+	h = hash_add(h, sizeof(struct region_head));
 	h = hash_add(h, sizeof(struct slot) << 32 | offsetof(struct slot, stats));
 	h = hash_add(h, sizeof(struct conn) << 32 | sizeof(struct channel));
 	h = hash_add(h, sizeof(struct event_head) << 32 | sizeof(struct span));
@@ -185,6 +187,7 @@ region_fill(struct region *r, const struct region_caps *caps, const struct regio
 	    sizeof h->idempotency_key)
 		h->idempotency_key[0] = h->hash_key;
 	word_set(&h->idempotency_period, 1);
+	word_set(&h->open_slots, (1ull << caps->workers) - 1);
 	for (w = 0; w < WRITERS_MAX; w++) {
 		struct slot *s = (struct slot *)(r->base + map->slots) + w;
 
@@ -283,7 +286,7 @@ region_print(FILE *f, const struct region_caps *c)
 	    region_idempotency_words(c));
 	print_row(f, "idempotency records, by worker", 2 * sizeof(struct idempotency_record),
 	    (uint64_t)c->idempotency * c->workers);
-	print_row(f, "connection records (max_connections)", sizeof(struct conn),
+	print_row(f, "connection records (max_connections)", sizeof(struct conn) + sizeof(word64),
 	    (uint64_t)c->conns * c->workers);
 	for (e = 0; e < EXT_CLASSES; e++)
 		print_row(f, "subscriptions beyond the first, by class",
@@ -346,6 +349,12 @@ struct conn *
 region_conns(const struct region *r, unsigned worker)
 {
 	return (struct conn *)(worker_part(r, worker) + r->map.conns);
+}
+
+word64 *
+region_moves(const struct region *r, unsigned worker)
+{
+	return (word64 *)(worker_part(r, worker) + r->map.moves);
 }
 
 struct sub *

@@ -4,7 +4,8 @@
  *
  *   head | snapshots of the settings | slots | buckets | channels | rings | idempotency words
  *        | per writer: dirty bitmap, log ring, arena
- *        | per worker: records, extensions, blocks, scratch, frame arena, idempotency records
+ *        | per worker: records, moves, extensions, blocks, scratch, frame arena, idempotency
+ *          records
  *
  * Capacities are fixed when the region is made; pages are touched as they are used.
  */
@@ -59,7 +60,8 @@ struct region_map {
 	uint64_t writers, writer_stride;
 	uint64_t dirty, log, arena;			/* within a writer's part */
 	uint64_t workers, worker_stride;
-	uint64_t conns, ext[EXT_CLASSES], blocks, scratch, frames;	/* within a worker's part */
+	/* within a worker's part */
+	uint64_t conns, moves, ext[EXT_CLASSES], blocks, scratch, frames;
 	uint64_t idempotency_pool;
 	uint64_t size;
 };
@@ -88,6 +90,7 @@ struct region_head {
 	word64 idempotency_turned;	/* ms, CLOCK_MONOTONIC, when it began; 0 not yet known */
 	word64 reloads;
 	word64 reload_failed;
+	word64 open_slots;	/* bits of the workers that take connections of others */
 	word32 keeper;		/* 0: no keeper, and why */
 	char keeper_why[124];
 	word32 upgrade;		/* number of the last one */
@@ -136,6 +139,7 @@ word64 *region_dirty(const struct region *r, unsigned writer);
 unsigned char *region_log(const struct region *r, unsigned writer);
 unsigned char *region_arena(const struct region *r, unsigned writer);
 struct conn *region_conns(const struct region *r, unsigned worker);
+word64 *region_moves(const struct region *r, unsigned worker);
 struct sub *region_ext(const struct region *r, unsigned worker, enum ext_class c, uint32_t index);
 struct block *region_block(const struct region *r, unsigned worker, uint32_t index);
 unsigned char *region_scratch(const struct region *r, unsigned worker);

@@ -11,6 +11,7 @@
  *   hdr            owner                     heir             word_set  close of what it names
  *   accepting      owner                     heir             word_set  owner
  *   claiming       owner                     heir             word_set  owner
+ *   arriving*      owner                     heir             word_set  owner
  *   conns_used     owner                     heir, inspectors word_set  never
  *   idempotency*   owner                     heir             word_set  next period
  *   sleeping       owner; wakers (xchg)      wakers           seq_cst   both
@@ -30,6 +31,7 @@
  *   image, upgrade*, trial_until
  *                  keeper                    master           word_set  keeper
  *   orphaned       keeper; the new master    owner, helpers   word_set  keeper
+ *   inbox, outbox  master before the fork    everybody        (fork)    never
  *   fds            master before the fork;   slot             word_set  never
  *                  keeper_pidfd: owner,
  *                  worker_pidfd, line: keeper
@@ -52,6 +54,7 @@ enum slot_order {
 	ORDER_RUN,
 	ORDER_RENEW,		/* end at the top of the loop; an heir follows */
 	ORDER_EXEC,		/* the same; before it the keeper becomes another program */
+	ORDER_CLOSE,		/* move everybody to other slots, end when nobody is left */
 	ORDER_DRAIN,		/* say goodbye, end when nobody is left */
 	ORDER_STOP,		/* end now; nobody follows */
 	ORDER_COUNT
@@ -82,6 +85,31 @@ static inline int32_t
 hdr_conn(uint64_t hdr)
 {
 	return (int32_t)((hdr & ~HDR_BLOCK) >> 40) - 1;
+}
+
+/* arriving: source's slot << 40 | its record << 20 | record + 1 here */
+static inline uint64_t
+arriving_make(unsigned from, uint32_t record, uint32_t here)
+{
+	return (uint64_t)from << 40 | (uint64_t)record << 20 | (here + 1);
+}
+
+static inline unsigned
+arriving_from(uint64_t arriving)
+{
+	return (unsigned)(arriving >> 40);
+}
+
+static inline uint32_t
+arriving_record(uint64_t arriving)
+{
+	return (uint32_t)(arriving >> 20) & 0xfffff;
+}
+
+static inline uint32_t
+arriving_here(uint64_t arriving)
+{
+	return ((uint32_t)arriving & 0xfffff) - 1;
 }
 
 struct slot {
@@ -133,6 +161,8 @@ struct slot {
 	word64 conns_open;
 	word64 conns_dialect[8];		/* by enum dialect_id */
 	word64 idempotency_used[2];	/* by parity: period 32 | records used 32 */
+	word64 arriving;	/* the connection that is being taken over, or 0 */
+	word64 arriving_gen;	/* generation of its move: stored before */
 
 	/* descriptors in the slot's table */
 	_Alignas(64) _Atomic int32_t client_epoll;
@@ -144,6 +174,8 @@ struct slot {
 	_Atomic int32_t keeper_pidfd;	/* -1: none */
 	_Atomic int32_t image_fd;	/* a program to become; -1: none */
 	_Atomic int32_t old_fd;		/* the one it was before; -1: none */
+	_Atomic int32_t inbox;		/* where connections for the slot arrive */
+	_Atomic int32_t outbox;		/* the end of it that is sent to */
 	_Atomic int32_t listener[LISTENERS_MAX];
 
 	_Alignas(64) word64 log_head;

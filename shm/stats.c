@@ -57,7 +57,7 @@ slot_death_name(enum slot_death d)
 	return (unsigned)d < DEATH_COUNT ? deaths[d] : "?";
 }
 
-static const char *const orders[] = { "run", "renew", "exec", "drain", "stop" };
+static const char *const orders[] = { "run", "renew", "exec", "close", "drain", "stop" };
 _Static_assert(sizeof orders / sizeof orders[0] == ORDER_COUNT, "a name per order");
 
 const char *

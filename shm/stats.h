@@ -39,6 +39,12 @@
 	X(DOUBTS_TAKEN, "plenum_heir_doubts_taken_total", "publishes an heir found done") \
 	X(DOUBTS_VOID, "plenum_heir_doubts_void_total", "publishes an heir found not done") \
 	X(ADOPTED, "plenum_heir_adopted_total", "sockets an heir found accepted without a record") \
+	X(MOVED_IN, "plenum_moved_in_total", "connections taken over from another worker") \
+	X(MOVED_OUT, "plenum_moved_out_total", "connections handed to another worker") \
+	X(MOVES_REFUSED, "plenum_moves_refused_total", \
+	    "connections offered by another worker and given back") \
+	X(MOVES_WITHDRAWN, "plenum_moves_withdrawn_total", \
+	    "connections offered to another worker that did not take them in time") \
 	X(POISONED, "plenum_poisoned_total", "connections closed by the poison rule") \
 	X(DISCONNECT_CLIENT, "plenum_disconnects_client", "closed by the client") \
 	X(DISCONNECT_ERROR, "plenum_disconnects_error", "reset or failed") \

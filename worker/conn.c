@@ -6,6 +6,9 @@
  * Close:	hdr = 0 if it names the record -> state CLOSING -> close() -> words emptied
  *		-> state FREE
  *
+ * A copy of the descriptor of a connection that was offered to another slot (move.c) may still lie
+ * in an inbox: then close() neither says FIN nor ends the registration, so both are done before.
+ *
  * Registration in the slot's epoll set outlives the worker, so the record says when it is not plain
  * EPOLLIN: CONN_ODD is stored before epoll_ctl() and cleared after it is EPOLLIN again. An heir
  * registers the odd ones anew.
@@ -22,6 +25,7 @@
 #include "ipc/log.h"
 #include "ipc/process.h"
 #include "ipc/witness.h"
+#include "shm/dirty.h"
 #include "worker/http.h"
 #include "worker/message.h"
 #include "worker/priv.h"
@@ -149,8 +153,8 @@ open_record(struct worker *w, uint32_t ci, int fd, unsigned listener)
 		refuse(w, ci);
 }
 
-static bool
-take_record(struct worker *w, uint32_t *ci)
+bool
+conn_take_record(struct worker *w, uint32_t *ci)
 {
 	uint64_t used;
 
@@ -199,7 +203,7 @@ conn_accept(struct worker *w, unsigned listener)
 	int fd;
 
 	for (i = 0; i < n; i++) {
-		if (!take_record(w, &ci)) {
+		if (!conn_take_record(w, &ci)) {
 			w->accept_paused = true;
 			return;
 		}
@@ -227,7 +231,7 @@ conn_adopt(struct worker *w, uint32_t ci, int fd, unsigned listener)
 /* ---- death ---- */
 
 void
-conn_forget(struct worker *w, uint32_t ci)
+conn_empty(struct worker *w, uint32_t ci)
 {
 	struct conn *c = conn_at(w, ci);
 	struct priv *p = &w->priv[ci];
@@ -235,8 +239,6 @@ conn_forget(struct worker *w, uint32_t ci)
 	uint64_t ext = word_get(&c->ext);
 	unsigned i;
 
-	conn_count(w, conn_dialect(c), -1);
-	word_set(&w->slot->conns_open, word_get(&w->slot->conns_open) - 1);
 	subs_forget(w, ci);
 	if (plan_kind(word_get(&c->plan)) == PLAN_CUT)
 		block_put(w, plan_ref(word_get(&c->plan)));
@@ -258,6 +260,26 @@ conn_forget(struct worker *w, uint32_t ci)
 }
 
 void
+conn_forget(struct worker *w, uint32_t ci)
+{
+	conn_count(w, conn_dialect(conn_at(w, ci)), -1);
+	word_set(&w->slot->conns_open, word_get(&w->slot->conns_open) - 1);
+	conn_empty(w, ci);
+}
+
+void
+conn_shut(struct worker *w, uint32_t ci)
+{
+	struct conn *c = conn_at(w, ci);
+
+	if (conn_has(c, CONN_MOVED)) {
+		epoll_ctl(w->slot->client_epoll, EPOLL_CTL_DEL, c->fd, NULL);
+		shutdown(c->fd, SHUT_RDWR);
+	}
+	close(c->fd);
+}
+
+void
 conn_close(struct worker *w, uint32_t ci, enum counter why)
 {
 	struct conn *c = conn_at(w, ci);
@@ -266,8 +288,39 @@ conn_close(struct worker *w, uint32_t ci, enum counter why)
 	if (hdr_conn(word_get(&w->slot->hdr)) == (int32_t)ci)
 		word_set(&w->slot->hdr, 0);	/* it must not outlive what it names */
 	conn_set_bits(c, CONN_CLOSING, CONN_LIFE_MASK);
-	close(c->fd);
+	conn_shut(w, ci);
 	conn_forget(w, ci);
+}
+
+/* ---- what a record says, for whoever finds it ---- */
+
+static void
+enlist_subs(struct worker *w, uint32_t ci)
+{
+	unsigned i, n = subs_limit(w, ci);
+
+	for (i = 0; i < n; i++) {
+		int32_t chan = cursor_chan(word_get(subs_cursor(w, ci, i)));
+
+		if (chan >= 0 && (uint32_t)chan < w->r->caps.channels) {
+			subs_list(w, ci, i, (uint32_t)chan);
+			dirty_mark_self(&w->pub, (uint32_t)chan);
+		}
+	}
+}
+
+void
+conn_enlist(struct worker *w, uint32_t ci)
+{
+	struct conn *c = conn_at(w, ci);
+
+	enlist_subs(w, ci);
+	if (conn_life(c) != CONN_OPEN)
+		return;
+	if (word_get(&c->part) != 0)
+		input_want_resume(w, ci);
+	if (word_get(&c->stream) != 0 || conn_has(c, CONN_CLOSE))
+		output_touch(w, ci);
 }
 
 void

@@ -33,6 +33,8 @@ enum {
 	EFFECT_BYTES = SPAN_EFFECTS * sizeof(struct effect),
 	CLOSE_TOO_SLOW = 4008,
 	AHEAD = 2,			/* deliveries */
+	/* in a channel's list: who has no room, goes, or is on its way to another slot */
+	PASSED_BY = CONN_LIFE_MASK | CONN_BLOCKED | CONN_LINGER | CONN_CLOSE,
 };
 
 static unsigned char *
@@ -516,7 +518,7 @@ fan_out(struct worker *w, uint32_t chan)
 		fetch_ahead(w, v, i);
 		entry = v->subs[i];
 		ci = entry >> 8;
-		if (conn_has(conn_at(w, ci), CONN_BLOCKED | CONN_LINGER | CONN_CLOSE))
+		if ((word32_get(&conn_at(w, ci)->state) & PASSED_BY) != CONN_OPEN)
 			continue;
 		cursor = subs_cursor(w, ci, entry & 255);
 		if (cursor_seq(word_get(cursor)) >= v->tail)

@@ -141,7 +141,8 @@ void
 pools_free(struct worker *w)
 {
 	struct list32 *list[] = { &w->free_conns, &w->blocks.holes, &w->touched, &w->touched_now,
-		&w->resume, &w->resume_now, &w->dirty, &w->empty, &w->evicted, &w->unmoved };
+		&w->resume, &w->resume_now, &w->dirty, &w->empty, &w->evicted, &w->unmoved,
+		&w->moving };
 	size_t i;
 
 	for (i = 0; i < sizeof list / sizeof list[0]; i++)

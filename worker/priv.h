@@ -37,7 +37,9 @@ enum {
 
 /* What an event of the slot's epoll set belongs to. Numbers of the ABI: an heir finds them there.
  */
-enum source { SOURCE_CLIENT, SOURCE_LISTENER, SOURCE_WAKE, SOURCE_KEEPER, SOURCE_COUNT };
+enum source {
+	SOURCE_CLIENT, SOURCE_LISTENER, SOURCE_WAKE, SOURCE_KEEPER, SOURCE_INBOX, SOURCE_COUNT
+};
 
 static inline uint64_t
 source_data(enum source source, uint32_t index)
@@ -65,6 +67,8 @@ struct priv {
 	bool known, touched, resume, due0;
 	bool in_body;			/* the head of the arriving request is complete */
 	uint8_t want;			/* enum want */
+	bool sent;			/* its offer is on its way */
+	uint64_t offered_at;		/* ms, when it was sent last */
 };
 
 /* A span that subscribers at the same place share in this turn. */
@@ -120,7 +124,7 @@ struct worker {
 	struct list32 free_conns;
 	struct pool blocks, ext[EXT_CLASSES];
 	struct list32 touched, touched_now, resume, resume_now, dirty, empty, evicted,
-	    unmoved;
+	    unmoved, moving;		/* moving: in state CONN_MOVING, see move.c */
 	struct view **views;		/* by channel number */
 
 	uint64_t turn;
@@ -133,6 +137,12 @@ struct worker {
 	uint32_t drain_at;
 	bool draining;			/* ORDER_DRAIN: goodbyes are being said */
 	bool orphaned;			/* there is no master, and that was told */
+	uint32_t move_at;		/* where connections to be moved are looked for next */
+	uint32_t slot_gen[WORKERS_MAX];	/* of the workers that offers were sent to */
+	uint64_t empty_since;		/* ORDER_CLOSE: ms; 0: not empty */
+	uint64_t empty_accepts;		/* accepted by then */
+	uint64_t level_at;		/* ms, not before then */
+	uint64_t level_refused;		/* moves given back by then */
 	bool more_output;		/* something is left for the next turn */
 	bool accept_paused;
 	unsigned accepts;		/* connections taken per turn and listener */
@@ -188,6 +198,14 @@ void conn_adopt(struct worker *w, uint32_t ci, int fd, unsigned listener);
 void conn_close(struct worker *w, uint32_t ci, enum counter why);
 /* The last half of a close: an heir finishes what its predecessor began. */
 void conn_forget(struct worker *w, uint32_t ci);
+/* The same for a record that was not counted as open. */
+void conn_empty(struct worker *w, uint32_t ci);
+/* Closes its descriptor, so that the peer is told now. */
+void conn_shut(struct worker *w, uint32_t ci);
+/* A record that nobody uses; false: there is none. */
+bool conn_take_record(struct worker *w, uint32_t *ci);
+/* The private lists follow a record that was found as it is; all of it is looked at soon. */
+void conn_enlist(struct worker *w, uint32_t ci);
 /* Everything queued is out: says FIN and lets the peer finish. */
 void conn_linger(struct worker *w, uint32_t ci);
 void conn_want(struct worker *w, uint32_t ci, enum want want);

@@ -40,9 +40,11 @@
 #include "shm/channel.h"
 #include "shm/dirty.h"
 #include "shm/idempotency.h"
+#include "worker/arrive.h"
 #include "worker/dialect.h"
 #include "worker/http.h"
 #include "worker/message.h"
+#include "worker/move.h"
 #include "worker/priv.h"
 #include "worker/vet.h"
 #include "worker/wsframe.h"
@@ -117,8 +119,9 @@ forget_all(struct worker *w)
 {
 	uint32_t used = (uint32_t)word_get(&w->slot->conns_used), i;
 
+	arrive_forget(w);
 	for (i = 0; i < used; i++)
-		if (word32_get(&conn_at(w, i)->state) != CONN_FREE) {
+		if (word32_get(&conn_at(w, i)->state) != CONN_FREE && !move_forget(w, i)) {
 			memset((void *)conn_at(w, i), 0, sizeof(struct conn));
 			stat_add(w->stats, STAT_DISCONNECT_HEIR, 1);
 		}
@@ -225,7 +228,6 @@ restore(struct worker *w, uint32_t ci)
 {
 	struct conn *c = conn_at(w, ci);
 	uint64_t plan;
-	unsigned i, n;
 
 	if (conn_has(c, CONN_UNIX) || !vet_conn(w, ci)) {	/* CONN_UNIX: no witness */
 		conn_close(w, ci, STAT_DISCONNECT_HEIR);
@@ -244,19 +246,7 @@ restore(struct worker *w, uint32_t ci)
 		output_settle(w, ci, (uint32_t)output_position(w, ci) - plan_base(plan));
 	if (conn_life(c) != CONN_OPEN)
 		return;
-	n = subs_limit(w, ci);
-	for (i = 0; i < n; i++) {
-		int32_t chan = cursor_chan(word_get(subs_cursor(w, ci, i)));
-
-		if (chan >= 0 && (uint32_t)chan < w->r->caps.channels) {
-			subs_list(w, ci, i, (uint32_t)chan);
-			dirty_mark_self(&w->pub, (uint32_t)chan);
-		}
-	}
-	if (word_get(&c->part) != 0)
-		input_want_resume(w, ci);
-	if (word_get(&c->stream) != 0 || conn_has(c, CONN_CLOSE))
-		output_touch(w, ci);
+	conn_enlist(w, ci);
 }
 
 static void
@@ -269,7 +259,7 @@ finish_close(struct worker *w, uint32_t ci)
 	 * record that was being emptied: then close() is done.
 	 */
 	if (word_get(&c->cookie) != 0 && witness_cookie(c->fd) == word_get(&c->cookie))
-		close(c->fd);
+		conn_shut(w, ci);
 	conn_forget(w, ci);
 }
 
@@ -282,7 +272,8 @@ count_all(struct worker *w)
 	for (d = 0; d < DIALECT_COUNT; d++)
 		word_set(&w->slot->conns_dialect[d], 0);
 	for (i = 0; i < used; i++)
-		if (conn_life(conn_at(w, i)) == CONN_OPEN) {
+		if (conn_life(conn_at(w, i)) == CONN_OPEN ||
+		    conn_life(conn_at(w, i)) == CONN_MOVING) {
 			conn_count(w, conn_dialect(conn_at(w, i)), 1);
 			open++;
 		}
@@ -402,17 +393,24 @@ recover_records(struct worker *w)
 	event_recover(&w->pub, &w->doubt);
 	channel_repair(&w->pub);
 	used = (uint32_t)word_get(&w->slot->conns_used);
-	for (i = 0; i < used; i++)
+	arrive_decide(w);
+	for (i = 0; i < used; i++) {
+		move_decide(w, i);
 		if (conn_life(conn_at(w, i)) == CONN_OPEN)
 			redo(w, i);
+	}
 	build_lists(w);
+	arrive_drop(w);
 	for (i = 0; i < used; i++) {
 		if (conn_life(conn_at(w, i)) == CONN_CLOSING)
 			finish_close(w, i);
 		else if (conn_life(conn_at(w, i)) == CONN_OPEN)
 			restore(w, i);
+		else if (conn_life(conn_at(w, i)) == CONN_MOVING)
+			move_restore(w, i);
 	}
 	count_all(w);
+	arrive_finish(w);
 	doubt = w->doubt;
 	process_rest(w);		/* before anything else is published */
 	idempotency_settle(&w->pub, &doubt);
@@ -425,4 +423,5 @@ recover_records(struct worker *w)
 		}
 	frames_reset(w);
 	finish_accept(w);
+	move_recovered(w);
 }

@@ -310,7 +310,8 @@ move_one(struct worker *w, uint32_t entry, uint32_t to)
 	const struct dialect *d = dialect_get(conn_dialect(conn_at(w, ci)));
 	struct message m;
 
-	if (conn_has(conn_at(w, ci), CONN_LINGER | CONN_CLOSE | CONN_BLOCKED))
+	if (conn_life(conn_at(w, ci)) != CONN_OPEN ||
+	    conn_has(conn_at(w, ci), CONN_LINGER | CONN_CLOSE | CONN_BLOCKED))
 		return true;			/* it goes, or looks again when it has room */
 	if (word_get(&conn_at(w, ci)->ctl) != 0)
 		return false;

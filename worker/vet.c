@@ -218,6 +218,15 @@ socket_ok(const struct worker *w, struct used *u, const struct conn *c)
 	    witness_cookie(fd) == word_get(&c->cookie);
 }
 
+/* Only such are moved. */
+static bool
+at_rest(const struct conn *c)
+{
+	enum plan_kind k = plan_kind(word_get(&c->plan));
+
+	return word_get(&c->ctl) == 0 && (k == PLAN_NONE || k == PLAN_CUT);
+}
+
 static bool
 record_ok(const struct worker *w, struct used *u, uint32_t ci)
 {
@@ -231,7 +240,8 @@ record_ok(const struct worker *w, struct used *u, uint32_t ci)
 	if (conn_life(c) == CONN_OPEN && (!replies_ok(w, u, word_get(&c->ctl), &assembly) ||
 	    (w->h->faulted && !socket_ok(w, u, c))))
 		return false;
-	return blocks_ok(w, u, word_get(&c->part), assembly) && conn_life(c) <= CONN_CLOSING &&
+	return blocks_ok(w, u, word_get(&c->part), assembly) &&
+	    (conn_life(c) != CONN_MOVING || at_rest(c)) &&
 	    CONN_DIALECT(state) < DIALECT_COUNT && CONN_LISTENER(state) < LISTENERS_MAX;
 }
 
@@ -286,6 +296,10 @@ vet_records(struct worker *w)
 
 	if (accepting == 0 ? word_get(&s->accepting) != 0 : accepting > used)
 		word_set(&s->accepting, 0);
+	if (word_get(&s->arriving) != 0 && (arriving_here(word_get(&s->arriving)) >= used ||
+	    arriving_from(word_get(&s->arriving)) >= w->r->caps.workers ||
+	    arriving_record(word_get(&s->arriving)) >= w->conns_max))
+		word_set(&s->arriving, 0);
 	used_init(w, &u);
 	for (i = 0; i < (w->h->faulted ? w->conns_max : used); i++)
 		vet_record(w, &u, i);

@@ -20,6 +20,9 @@
 #include "ipc/process.h"
 #include "ipc/wake.h"
 #include "shm/dirty.h"
+#include "worker/arrive.h"
+#include "worker/level.h"
+#include "worker/move.h"
 #include "worker/priv.h"
 #include "worker/wsframe.h"
 
@@ -139,11 +142,18 @@ on_keeper(struct worker *w, uint32_t index)
 	look_after_keeper(w);
 }
 
+static void
+on_inbox(struct worker *w, uint32_t index)
+{
+	arrive_inbox(w);
+}
+
 static void (*const handlers[SOURCE_COUNT])(struct worker *w, uint32_t index) = {
 	[SOURCE_CLIENT] = on_client,
 	[SOURCE_LISTENER] = on_listener,
 	[SOURCE_WAKE] = on_wake,
 	[SOURCE_KEEPER] = on_keeper,
+	[SOURCE_INBOX] = on_inbox,
 };
 
 static void
@@ -178,11 +188,12 @@ look_for_master(struct worker *w)
 		log_notice("a new master is there");
 }
 
-static void
+/* True: it was time. */
+static bool
 tick(struct worker *w)
 {
 	if (w->now < w->next_tick)
-		return;
+		return false;
 	w->next_tick = w->now + TICK_MS;
 	if (w->accept_paused) {
 		w->accept_paused = false;
@@ -193,8 +204,10 @@ tick(struct worker *w)
 	look_for_master(w);
 	subs_retry_moves(w);
 	timeouts_tick(w);
+	move_look(w);
 	if (w->draining)
 		drain_tick(w);
+	return true;
 }
 
 /* ---- orders ---- */
@@ -233,10 +246,13 @@ obey(struct worker *w)
 		w->draining = true;
 		break;
 	case ORDER_RUN:
+	case ORDER_CLOSE:		/* see level.c */
 	case ORDER_COUNT:
 		break;
 	}
-	if (w->max_requests != 0 && w->requests >= w->max_requests && !w->draining)
+	/* behind one who drains or closes, and ends, nobody follows */
+	if (w->max_requests != 0 && w->requests >= w->max_requests && !w->draining &&
+	    word32_get(&w->slot->order) != ORDER_CLOSE)
 		renew(w, "max_requests");
 }
 
@@ -277,6 +293,7 @@ static void
 open_events(struct worker *w)
 {
 	watch(w, EPOLL_CTL_ADD, w->slot->event_fd, SOURCE_WAKE, 0);
+	watch(w, EPOLL_CTL_ADD, w->slot->inbox, SOURCE_INBOX, 0);
 	watch_listeners(w, EPOLL_CTL_ADD);
 	look_after_keeper(w);
 	w->next_tick = w->now + TICK_MS;
@@ -360,7 +377,7 @@ end_of_turn(struct worker *w)
 static void
 turn(struct worker *w)
 {
-	bool busy = w->more_output || w->touched.n > 0 || w->resume.n > 0;
+	bool busy = w->more_output || w->touched.n > 0 || w->resume.n > 0, ticks;
 
 	frames_reset(w);		/* nothing of the last turn is left in it */
 	w->turn++;
@@ -370,10 +387,13 @@ turn(struct worker *w)
 	word_set(&w->slot->beat, w->now);
 	wait_events(w, !busy && sleep_begin(&w->pub));
 	sleep_end(&w->pub);
-	tick(w);
-	dirty_take_hints(&w->pub);
+	ticks = tick(w);
+	if ((dirty_take_hints(&w->pub) & HINT_MOVES) != 0)
+		ticks = move_look(w) || ticks;
 	resume(w);
 	end_of_turn(w);
+	if (ticks)
+		level(w);		/* behind the output: most are at rest */
 	obey(w);
 }
 

@@ -57,7 +57,7 @@ START_TEST(too_few_descriptors_are_refused)
 {
 	ck_assert_int_eq(capacity_plan(&s, CAPACITY_RESERVE + CAPACITY_SPARE, &c, err, sizeof err),
 	    -1);
-	ck_assert_ptr_nonnull(strstr(err, "160 descriptors are allowed"));
+	ck_assert_ptr_nonnull(strstr(err, "288 descriptors are allowed"));
 }
 END_TEST
 
@@ -67,8 +67,8 @@ START_TEST(the_listeners_of_all_slots_count)
 	s.worker_count = WORKERS_MAX;
 	snprintf(s.listen, sizeof s.listen, "127.0.0.1:1 127.0.0.1:2 127.0.0.1:3 127.0.0.1:4");
 	ck_assert_int_eq(capacity_plan(&s, 20000, &c, err, sizeof err), 0);
-	ck_assert_uint_ge(c.descriptors, WORKERS_MAX * 4 + WORKERS_MAX + HELPERS_MAX);
-	ck_assert_int_eq(capacity_plan(&s, 250, &c, err, sizeof err), -1);
+	ck_assert_uint_ge(c.descriptors, WORKERS_MAX * 4 + 3 * WORKERS_MAX + HELPERS_MAX);
+	ck_assert_int_eq(capacity_plan(&s, 400, &c, err, sizeof err), -1);
 }
 END_TEST
 

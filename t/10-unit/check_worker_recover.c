@@ -9,6 +9,7 @@
 
 #include "shm/channel_layout.h"
 #include "shm/event.h"
+#include "shm/move_layout.h"
 #include "t/fuzz/slot.h"
 #include "worker/wsframe.h"
 
@@ -131,6 +132,51 @@ START_TEST(a_queued_reply_that_cannot_be_sent_costs_its_connection)
 	conn_set_bits(hurt(), _i == 0 ? CONN_BLOCKED : CONN_LINGER, 0);
 	inherit(true);
 	expect_closed();
+}
+END_TEST
+
+/* On the way to another slot: the offer has ended, or is one that cannot be. */
+START_TEST(a_record_that_is_not_offered_is_open_again)
+{
+	static const uint64_t moves[] = { 0, 7ull << 32 | 99 << 8 | MOVE_OFFERED,
+		7ull << 32 | MOVE_NONE };
+
+	word_set(&region_moves(world.w.r, 0)[HURT], moves[_i]);
+	conn_set_bits(hurt(), CONN_MOVING, CONN_LIFE_MASK);
+	inherit(true);
+	ck_assert(world.peer[HURT].open);
+	ck_assert_uint_eq(conn_life(hurt()), CONN_OPEN);
+	ck_assert_uint_eq(word_get(&world.w.slot->conns_open), 2);
+	world.peer[HURT].nout = 0;
+	expect_whole();
+	ck_assert_ptr_nonnull(memmem(world.peer[HURT].out, world.peer[HURT].nout, "\"new\"", 5));
+}
+END_TEST
+
+START_TEST(a_record_on_its_way_has_no_queued_reply)
+{
+	queue_reply("{\"type\":\"ping\"}");
+	conn_set_bits(hurt(), CONN_MOVING, CONN_LIFE_MASK);
+	inherit(false);
+	expect_closed();
+}
+END_TEST
+
+/* What arrived and was not taken leaves nothing. */
+START_TEST(a_connection_that_arrived_and_was_not_taken_is_dropped)
+{
+	word_set(&world.w.slot->arriving, arriving_make(0, WHOLE + 1, HURT));
+	word_set(&world.w.slot->arriving_gen, 7);
+	conn_set_bits(hurt(), CONN_MOVING, CONN_LIFE_MASK);
+	word_set(&region_moves(world.w.r, 0)[WHOLE + 1],
+	    move_make(_i == 0 ? 7 : 6, 0, _i == 0 ? MOVE_TAKEN : MOVE_OFFERED));
+	inherit(false);
+	ck_assert_uint_eq(word_get(&world.w.slot->arriving), 0);
+	ck_assert_int_eq(world.peer[HURT].open, _i == 0);
+	ck_assert_uint_eq(word_get(&world.w.slot->conns_open), _i == 0 ? 2 : 1);
+	ck_assert_uint_eq(move_kind(region_moves(world.w.r, 0)[WHOLE + 1]),
+	    _i == 0 ? MOVE_DONE : MOVE_OFFERED);
+	expect_whole();
 }
 END_TEST
 
@@ -403,6 +449,9 @@ main(void)
 	tcase_add_loop_test(tc, records_that_are_whole_go_on, 0, 2);
 	tcase_add_test(tc, a_queued_reply_is_sent_by_the_heir);
 	tcase_add_loop_test(tc, a_queued_reply_that_cannot_be_sent_costs_its_connection, 0, 2);
+	tcase_add_loop_test(tc, a_record_that_is_not_offered_is_open_again, 0, 3);
+	tcase_add_test(tc, a_record_on_its_way_has_no_queued_reply);
+	tcase_add_loop_test(tc, a_connection_that_arrived_and_was_not_taken_is_dropped, 0, 2);
 	tcase_add_loop_test(tc, a_record_that_names_what_is_not_there_costs_its_connection, 0,
 	    sizeof words / sizeof words[0]);
 	tcase_add_test(tc, a_block_that_says_it_holds_more_than_it_can_costs_its_connection);

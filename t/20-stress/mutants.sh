@@ -45,9 +45,10 @@ build() {
 	    "$BUILDDIR/libshm.a" $LIBS || return 1
 	[ "$step" = "$tmp/step_worker" ] || return 0
 	(cd "$BUILDDIR/t/20-stress" && $CC $CFLAGS -o "$step" step_worker.o step_turn.o \
-	    step_scenes.o step_scenes_http.o step_scenes_fate.o step_say.o step_take.o \
+	    step_scenes.o step_scenes_http.o step_scenes_fate.o \
+	    step_scenes_move.o step_say.o step_take.o \
 	    step_client.o step_trace.o step_state.o step_server.o $objects \
-	    "$BUILDDIR/libshm.a" $LIBS)
+	    "$BUILDDIR/libipc.a" "$BUILDDIR/libshm.a" $LIBS)
 }
 
 # mutant NAME ARGUMENTS [FILE SCRIPT]...: step_worker with these arguments must fail
@@ -202,6 +203,42 @@ mutant 'nobody settles the key of a message that is gone' 24 worker/recover.c \
     's/^	idempotency_settle\(&w->pub, &doubt\);/	;/'
 mutant 'the key of a message that is gone is given up though it was published' 24 \
     shm/idempotency.c 's/if \(d->on && d->head\.cookie/if (0 \&\& d->head.cookie/'
+
+# --- moves between slots
+
+mutant 'a connection is taken though it is not offered any more' '30 --stop' worker/arrive.c \
+    's/!move_step\(a->move, a->offered, MOVE_TAKEN\)/(word_set(a->move, move_make(a->m->gen, w->pub.index, MOVE_TAKEN)), 0)/'
+mutant 'an offer has the generation of the last' '30 --stop' worker/move.c \
+    's/move_gen\(word_get\(move\)\) \+ 1, to/move_gen(word_get(move)), to/'
+mutant 'the source lets go of what is only offered' 28 worker/move.c \
+    '/^	case MOVE_OFFERED:/d; s/^	case MOVE_DONE:/	case MOVE_OFFERED:\n\0/'
+mutant 'the source lets go when it is taken' 29 worker/move.c \
+    '/^	case MOVE_TAKEN:/d; s/^	case MOVE_DONE:/	case MOVE_TAKEN:\n\0/'
+mutant 'the record is open before it is taken' 29 worker/arrive.c \
+    '/^	open_record\(w, a->ci\);/d; s/^(	join_channels\(w, a->ci\);)/\1\n	open_record(w, a->ci);/'
+mutant 'the source goes on listening' 28 worker/move.c \
+    '/^	epoll_ctl\(w->slot->client_epoll, EPOLL_CTL_DEL/d'
+mutant 'the interest is declared when it is taken' 29 worker/arrive.c \
+    '/^	join_channels\(w, a->ci\);/d; s/^	open_record\(w, a->ci\);/	join_channels(w, a->ci);\n\0/'
+mutant 'the heir of a target does not look what was taken' 29 worker/recover.c \
+    's/^	arrive_decide\(w\);/	;/'
+mutant 'the heir of a target takes back an interest that others have' 29 worker/arrive.c \
+    's/^		drop\(w, ci\);/		leave_channels(w, ci);\n\0/'
+mutant 'the heir of a target does not say that it has it' 29 worker/recover.c \
+    's/^	arrive_finish\(w\);/	word_set(\&w->slot->arriving, 0);/'
+mutant 'the heir of a source does not send again' 28 worker/move.c \
+    's/if \(!p->sent \|\| .*/if (0)/'
+mutant 'nothing is sent again to another worker of the target' 29 worker/move.c \
+    's/ \|\| \(again >> move_to\(move\) & 1\) != 0\)/)/'
+mutant 'the block of a cut frame keeps its number' 29 worker/arrive.c \
+    's/plan_make\(PLAN_CUT, \(uint32_t\)ref, plan_base\(plan\)\)/plan/'
+mutant 'the cookie of a descriptor is not compared' 29 worker/arrive.c \
+    's/\(a->fd < 0 \|\| witness_cookie\(a->fd\) == m->cookie\)/1/'
+mutant 'a connection is not moving when its offer is sent' 28 worker/move.c \
+    '/^	conn_set_bits\(conn_at\(w, ci\), CONN_MOVING/d; s/^(	send_offer\(w, ci\);\n	return true;)/\1/; /^	w->priv\[ci\]\.offered_at = w->now;$/{n;s/$/\n	conn_set_bits(conn_at(w, ci), CONN_MOVING | CONN_MOVED, CONN_LIFE_MASK);/}'
+
+mutant 'a socket whose copy lies in an inbox is closed like any other' '30 --stop' worker/conn.c \
+    's/if \(conn_has\(c, CONN_MOVED\)\)/if (0)/'
 
 echo "$died mutants seen, $lived not"
 [ "$lived" -eq 0 ]

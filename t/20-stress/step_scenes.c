@@ -417,7 +417,7 @@ static const struct scene *const scenes[] = {
 	&scene_reload, &scene_latest, &scene_close, &scene_two_workers, &scene_rate,
 	&scene_goodbye, &scene_cut_off, &scene_poisoned_subscribe, &scene_elsewhere,
 	&scene_first, &scene_poisoned_post, &scene_keys_turned, &scene_keys_of_two_turned,
-	&scene_other_keeper,
+	&scene_other_keeper, &scene_move_away, &scene_move_in, &scene_move_again,
 };
 
 const struct scene *

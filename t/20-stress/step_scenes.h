@@ -23,6 +23,7 @@ struct scene {
 	bool exits;			/* the worker may end by itself, as planned */
 	bool faults;			/* it is for faults, not for kills */
 	bool heavy;			/* it takes many instructions */
+	bool slow;			/* its turns take seconds: for --stop with few points */
 };
 
 enum { SCENE_FAULTS = 9 };		/* the first of those */

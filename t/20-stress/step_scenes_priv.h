@@ -48,4 +48,7 @@ extern const struct scene scene_reload, scene_latest, scene_close, scene_two_wor
     scene_goodbye, scene_cut_off, scene_poisoned_subscribe, scene_elsewhere, scene_first,
     scene_poisoned_post, scene_other_keeper;
 
+/* step_scenes_move.c */
+extern const struct scene scene_move_away, scene_move_in, scene_move_again;
+
 #endif

@@ -2,7 +2,8 @@
  * What of the region an heir goes by: the slot's own line and those of its words that are no
  * statistics, the records in use, the extensions, blocks, spans and lists that they name, the
  * channels with the cells around their tails and the heads of their chains, claims, marks, the
- * intents of all writers, the last records of idempotency keys and the words that may name them.
+ * intents of all writers, moves, the last records of idempotency keys and the words that may name
+ * them.
  *
  * Left out are words that only tell the time or whether somebody sleeps: they depend on the clock,
  * and on whether the worker is an heir, and points would not be found again. What no word names is
@@ -187,6 +188,22 @@ mix_intents(const struct server *s, uint64_t h)
 	return mix(h, region_arena(r, 0) + (own & (r->caps.arena - 1)), 8);
 }
 
+/* What two slots agree upon. */
+static uint64_t
+mix_moves(const struct region *r, uint64_t h)
+{
+	uint64_t used;
+	unsigned i;
+
+	for (i = 0; i < r->caps.workers; i++) {
+		used = word_get(&region_slot(r, i)->conns_used);
+		if (used > r->caps.conns)
+			used = r->caps.conns;
+		h = mix(h, region_moves(r, i), used * sizeof(word64));
+	}
+	return h;
+}
+
 uint64_t
 state_hash(const struct server *s)
 {
@@ -198,6 +215,9 @@ state_hash(const struct server *s)
 		h = mix(h, &r->channels[i].claim, 8);
 	h = mix(h, &s->slot->conns_used, 8);
 	h = mix(h, &s->slot->suspect_key, 16);
+	h = mix(h, &s->slot->arriving, 16);
+	if (r->caps.workers > 1)
+		h = mix_moves(r, h);
 	h = mix(h, s->slot->summary, sizeof s->slot->summary);
 	h = mix_intents(s, h);
 	if (s->keys)

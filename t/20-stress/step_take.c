@@ -97,20 +97,23 @@ oracle_data(char *out, const struct publish *p)
 
 /* ---- what comes: events ---- */
 
-/* Passes over what the client said itself and does not want back. */
+/* An event that the client said itself and does not want back. */
+static bool
+is_own(const struct oracle *o, const struct client *k, unsigned chan, uint64_t seq)
+{
+	const struct chan *c = &o->chan[chan];
+	const struct publish *p = &o->pub[c->log[seq % LOG].id % LOG];
+
+	return seq <= c->count && c->log[seq % LOG].seq == seq && p->not_for != 0 &&
+	    p->not_for == k->number;
+}
+
+/* Passes over those. */
 void
 oracle_pass_own(const struct oracle *o, struct client *k, unsigned chan)
 {
-	const struct chan *c = &o->chan[chan];
-	const struct publish *p;
-	uint64_t q;
-
-	while ((q = k->next[chan]) != 0 && q <= c->count && c->log[q % LOG].seq == q) {
-		p = &o->pub[c->log[q % LOG].id % LOG];
-		if (p->not_for == 0 || p->not_for != k->number)
-			return;
+	while (k->next[chan] != 0 && is_own(o, k, chan, k->next[chan]))
 		k->next[chan]++;
-	}
 }
 
 /* True if this is the next event of client k in the channel, with its bytes. */
@@ -203,6 +206,10 @@ take_gap(struct oracle *o, struct client *k, const char *p)
 	    "\"epoch\":\"%llx\"}",
 	    name, &from, &to, &epoch);
 	chan = chan_by_name(o, name, strlen(name));
+	if (chan >= 0)
+		oracle_pass_own(o, k, (unsigned)chan);
+	while (chan >= 0 && from < k->next[chan] && is_own(o, k, (unsigned)chan, from))
+		from++;			/* the server had not come so far */
 	if (chan < 0 || from != k->next[chan] || !is_gap(o, k, (unsigned)chan, to) ||
 	    epoch != oracle_epoch(o, (unsigned)chan))
 		went_wrong(o, WRONG_LOST, "client %td: %.200s", k - o->client, p);

@@ -347,7 +347,7 @@ is_meant(unsigned number)
 {
 	const struct scene *s = scene_get(number);
 
-	if (opt.briefly && s->heavy)
+	if ((opt.briefly && s->heavy) || s->slow)
 		return false;
 	if (s->faults)
 		return opt.mode == MODE_KILL && opt.heirs == 0 && turn_options.others == 0;

@@ -155,7 +155,7 @@ slot_word(struct slot *s, unsigned word)
 {
 	word64 *const other[] = { &s->conns_used, &s->conns_open, &s->idempotency_used[0],
 		&s->idempotency_used[1], &s->suspect_key, &s->suspect_in, &s->summary[0],
-		&s->summary[1], &s->quiet, &s->requests };
+		&s->summary[1], &s->quiet, &s->requests, &s->arriving, &s->arriving_gen };
 
 	if (word < 128)
 		return (word64 *)s + word % 8;
@@ -186,6 +186,8 @@ place(const struct slot_write *k)
 	case 8:
 		return (word64 *)region_ext(r, 0, n % 2, n / 2 % 8) + k->word % 16;
 	case 9:
+		if (k->word >= 240)
+			return region_moves(r, 0) + n % SLOT_CONNS;
 		return slot_word(w->slot, k->word);
 	case 10:
 		return (word64 *)&r->channels[n % SLOT_CHANNELS] + k->word % 32;

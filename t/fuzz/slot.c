@@ -338,7 +338,7 @@ fill_region(struct region *r)
 	settings_derive(&s);
 	region_settings_put(r, &s);
 	slot->client_epoll = EPOLL_FD;
-	slot->event_fd = -1;
+	slot->event_fd = slot->inbox = slot->outbox = -1;
 	slot->table_end = SLOT_FD + SLOT_CONNS + 50;
 	slot->listener[0] = LISTEN_FD;
 }
@@ -377,7 +377,7 @@ end(void)
 	struct worker *w = &world.w;
 	struct list32 *list[] = { &w->free_conns, &w->blocks.holes, &w->ext[0].holes,
 		&w->ext[1].holes, &w->ext[2].holes, &w->touched, &w->touched_now, &w->resume,
-		&w->resume_now, &w->dirty, &w->empty, &w->evicted, &w->unmoved };
+		&w->resume_now, &w->dirty, &w->empty, &w->evicted, &w->unmoved, &w->moving };
 	uint32_t i;
 
 	if (w->priv == NULL)

@@ -43,6 +43,7 @@ static const struct row {
 	    "N: requests a second of each loop; 0: as answers come (50)" },
 	{ "ping-ms", KIND_INT, &opt.ping_ms, "N: every subscriber says ping every N ms" },
 	{ "echo", KIND_FLAG, &opt.echo, "WebSocket publishers subscribe to their own channel" },
+	{ "resume", KIND_FLAG, &opt.resume, "who is cut off comes again, from where it was" },
 	{ "history", KIND_INT, &opt.history, "N: events per channel the server keeps (1000)" },
 	{ "header", KIND_HEADER, NULL, "'Name: value': goes into every request" },
 	{ "seed", KIND_INT, &opt.seed, "N: of the payloads and of the churn (1)" },

@@ -16,7 +16,8 @@
 enum {
 	SLOW_BYTES = 4096,		/* per turn */
 	SLOW_TURN_MS = 50,
-	WATCH_MS = 200
+	WATCH_MS = 200,
+	PENDING_MAX = 128		/* connections on their way at a time */
 };
 
 static struct sub *subs;
@@ -175,6 +176,13 @@ on_close(struct client *c, int code, const char *why)
 {
 	struct sub *s = (struct sub *)c;
 
+	if (opt.resume && code == CLOSE_NONE && s->nfollow == 1 && s->ready) {
+		s->away = s->has_since = true;
+		s->resume_from = s->follow[0].next - 1;
+		s->follow[0].live = s->ready = false;
+		s->waiting = s->pings_due = 0;
+		return;
+	}
 	for (int i = 0; i < s->nfollow; i++)
 		oracle_final_follower(&s->follow[i]);
 	for (int i = 0; i < s->nfollow; i++)
@@ -247,6 +255,8 @@ subscribers_are_ready(void)
 static bool
 is_owed(const struct sub *s)
 {
+	if (s->away)
+		return true;
 	if (!client_is_open(&s->c))
 		return false;
 	if (s->waiting > 0 || s->pings_due > 0)
@@ -299,6 +309,10 @@ subscribers_tick(uint64_t now)
 	for (int i = 0; i < subs_count; i++) {
 		struct sub *s = &subs[i];
 
+		if (s->away && client_pending() < PENDING_MAX) {
+			s->away = false;
+			client_open(&s->c);
+		}
 		if (opt.ping_ms > 0 && crowd_phase == CROWD_RUN && s->c.state == CLIENT_WS &&
 		    !s->slow)
 			send_ping(s, now);

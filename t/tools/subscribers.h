@@ -23,6 +23,7 @@ struct sub {
 	uint64_t next_ping;
 	uint64_t resume_from;		/* the `since` of the first subscription, if has_since */
 	bool has_since;
+	bool away;			/* --resume: was cut off, and comes again */
 };
 
 /* Prepares a sub for channels first, first + 1, …; ops may be NULL for the plain ones. */
