@@ -12,7 +12,7 @@ int image_self(void);
 /* Which one that is, as image_id() tells. */
 uint64_t image_own(void);
 
-/* Tells files apart, also of the same path: device, inode, size and time of change. 0 on failure. */
+/* Tells files apart, by device, inode, size and time of change. 0 on failure. */
 uint64_t image_id(int fd);
 
 /*

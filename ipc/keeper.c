@@ -134,7 +134,7 @@ tell_master(const struct heritage *h)
 {
 	if (told || slot->line < 0)
 		return;
-	/* the worker needs no number: its pidfd is there, also for one that does not come to sweep */
+	/* its pidfd is there, also of a worker that does not come to sweep */
 	if (slot->worker_pidfd >= 0 && !line_tell(slot->line, LINE_WORKER,
 	    (int32_t)word32_get(&slot->pid), slot->worker_pidfd))
 		return;

@@ -20,7 +20,8 @@ enum {
 
 /*
  * The numbers that mean the same in the master's table and in every slot's: the region, eventfds,
- * the listeners and inboxes of all slots. No number twice. Returns how many; fd has room for TABLE_COMMON_MAX.
+ * the listeners and inboxes of all slots. No number twice. Returns how many; fd has room for
+ * TABLE_COMMON_MAX.
  */
 size_t table_common(const struct region *r, int *fd);
 

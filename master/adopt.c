@@ -215,7 +215,7 @@ adopt_resume(struct master *m)
 	word32_set(&head->stopping, 0);
 	word32_set(&head->draining, 0);
 	for (i = 0; i < m->h.region.caps.workers; i++)
-		/* the heir knows nothing of it; one that was told to stop is followed by a new slot */
+		/* the heir knows nothing of it; behind one that stops there is a new slot */
 		if (word32_get(&region_slot(&m->h.region, i)->order) == ORDER_DRAIN)
 			slots_order(m, i, ORDER_RENEW);
 	wake_flush(&m->w);

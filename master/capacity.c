@@ -10,7 +10,7 @@
 #include "shm/idempotency_layout.h"
 #include "shm/settings.h"
 
-enum { DESCRIPTORS_MOST = 1 << 20, CELLS_LEAST = 16, MASTER_OWN = 96 };
+enum { DESCRIPTORS_MOST = 1 << 20, CELLS_LEAST = 16 };
 
 static uint64_t
 power_of_two(uint64_t least, uint64_t floor)
@@ -22,10 +22,20 @@ power_of_two(uint64_t least, uint64_t floor)
 	return n;
 }
 
+/* Every table has the listeners and inboxes of all slots, and everybody's eventfd. */
+uint32_t
+capacity_reserve(const struct settings *s)
+{
+	struct address list[LISTENERS_MAX];
+
+	return s->slot_count * ((uint32_t)address_list(s, list, LISTENERS_MAX) + 3) +
+	    HELPERS_MAX + CAPACITY_OWN;
+}
+
 static uint32_t
 connections_for(const struct settings *s, uint64_t allowed)
 {
-	uint64_t most = allowed - CAPACITY_RESERVE - CAPACITY_SPARE;
+	uint64_t most = allowed - capacity_reserve(s) - CAPACITY_SPARE;
 
 	if (most > CONNS_MAX)
 		most = CONNS_MAX;
@@ -34,35 +44,23 @@ connections_for(const struct settings *s, uint64_t allowed)
 	return (uint32_t)most;
 }
 
-/* The master holds the listeners and inboxes of all slots and everybody's eventfd. */
-static uint64_t
-descriptors_of_master(const struct settings *s)
-{
-	struct address list[LISTENERS_MAX];
-
-	return (uint64_t)s->worker_count * address_list(s, list, LISTENERS_MAX) +
-	    3ull * s->worker_count + HELPERS_MAX + MASTER_OWN;
-}
-
 int
 capacity_plan(const struct settings *s, uint64_t allowed, struct capacity *out, char *err, size_t n)
 {
-	uint64_t master = descriptors_of_master(s), worker;
+	uint32_t least = capacity_reserve(s) + CAPACITY_SPARE + 1;
 
 	memset(out, 0, sizeof *out);
 	out->allowed = allowed;
-	if (allowed <= CAPACITY_RESERVE + CAPACITY_SPARE || allowed < master) {
-		worker = CAPACITY_RESERVE + CAPACITY_SPARE + 1;
-		snprintf(err, n, "%llu descriptors are allowed, needed are at least %llu "
-		    "(see ulimit -Hn)", (unsigned long long)allowed,
-		    (unsigned long long)(master > worker ? master : worker));
+	if (allowed < least) {
+		snprintf(err, n, "%llu descriptors are allowed, needed are at least %u "
+		    "(see ulimit -Hn)", (unsigned long long)allowed, least);
 		return -1;
 	}
 	out->asked = s->max_connections;
 	out->connections = connections_for(s, allowed);
-	worker = out->connections + CAPACITY_RESERVE + CAPACITY_SPARE;
-	out->descriptors = worker > master ? worker : master;
-	out->caps.workers = s->worker_count;
+	out->reserve = capacity_reserve(s);
+	out->descriptors = out->connections + out->reserve + CAPACITY_SPARE;
+	out->caps.workers = s->slot_count;
 	out->caps.channels = (s->channels_max + 63) & ~63u;
 	out->caps.ring_cells = (uint32_t)power_of_two(settings_history_max(s), CELLS_LEAST);
 	out->caps.conns = out->connections + CAPACITY_SPARE;
@@ -103,8 +101,8 @@ capacity_print(FILE *f, const struct capacity *c)
 {
 	region_print(f, &c->caps);
 	fprintf(f, "descriptors per process\n"
-	    "  %u connections + %d to refuse + %d of its own; %llu needed, %llu allowed\n",
-	    c->connections, CAPACITY_SPARE, CAPACITY_RESERVE, (unsigned long long)c->descriptors,
+	    "  %u connections + %d to refuse + %u of its own; %llu needed, %llu allowed\n",
+	    c->connections, CAPACITY_SPARE, c->reserve, (unsigned long long)c->descriptors,
 	    (unsigned long long)c->allowed);
 	if (c->asked > c->connections)
 		fprintf(f, "  max_connections = %u is more than the descriptors allow\n", c->asked);

@@ -14,8 +14,8 @@
 struct settings;
 
 enum {
-	/* Descriptors of a worker that are no connections: listeners, eventfds, inboxes. */
-	CAPACITY_RESERVE = 224,
+	/* Descriptors of a process that are its own: epoll sets, lines, pidfds, files. */
+	CAPACITY_OWN = 64,
 	/* Records beyond max_connections, with which a worker refuses politely. */
 	CAPACITY_SPARE = 64,
 };
@@ -24,9 +24,13 @@ struct capacity {
 	struct region_caps caps;
 	uint32_t connections;		/* per worker, refusals not counted */
 	uint32_t asked;			/* max_connections; 0: as many as there may be */
+	uint32_t reserve;		/* descriptors of a worker that are no connections */
 	uint64_t descriptors;		/* the number that is needed */
 	uint64_t allowed;		/* the limit of the host, as far as it can be raised */
 };
+
+/* Descriptors of a worker that are no connections. Pure. */
+uint32_t capacity_reserve(const struct settings *s);
 
 /*
  * Plans for a limit of `allowed` descriptors per process. 0, or -1 with what is wrong in err: the

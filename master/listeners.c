@@ -95,20 +95,6 @@ bind_inet(const struct address *a, int shared)
 }
 
 static int
-open_inet(const struct address *a)
-{
-	int fd = bind_inet(a, 1), e;
-
-	if (fd >= 0 && listen(fd, BACKLOG) != 0) {
-		e = errno;
-		close(fd);
-		errno = e;
-		return -1;
-	}
-	return fd;
-}
-
-static int
 open_inet_for_all(struct heritage *h, unsigned i, struct address *a)
 {
 	unsigned slot;
@@ -121,7 +107,7 @@ open_inet_for_all(struct heritage *h, unsigned i, struct address *a)
 		close(fd);
 	}
 	for (slot = 0; slot < h->region.caps.workers; slot++) {
-		fd = open_inet(a);
+		fd = bind_inet(a, 1);
 		if (fd < 0)
 			return -1;
 		if (a->port == 0)
@@ -240,6 +226,18 @@ listeners_open(struct heritage *h, const struct settings *s, char *err, size_t n
 		h->region.head->nlisteners = i + 1;
 	}
 	return 0;
+}
+
+int
+listeners_begin(const struct region *r, unsigned slot)
+{
+	unsigned i;
+	int r0 = 0;
+
+	for (i = 0; i < r->head->nlisteners; i++)
+		if (listen(region_slot(r, slot)->listener[i], BACKLOG) != 0)
+			r0 = -1;
+	return r0;
 }
 
 void

@@ -1,6 +1,7 @@
 /*
  * Listeners: for each slot and address one socket with SO_REUSEPORT, opened once and never closed
- * while plenumd runs. All slots share the one socket of a unix: address.
+ * while plenumd runs. A slot's sockets listen from the first time that it is in service. All slots
+ * share the one socket of a unix: address.
  */
 #ifndef PLENUM_MASTER_LISTENERS_H
 #define PLENUM_MASTER_LISTENERS_H
@@ -8,6 +9,7 @@
 #include <stddef.h>
 
 struct heritage;
+struct region;
 struct settings;
 
 /*
@@ -15,6 +17,11 @@ struct settings;
  * port that was got for port 0, in h. 0, or -1 with one line in err. Master, at the start.
  */
 int listeners_open(struct heritage *h, const struct settings *s, char *err, size_t n);
+
+/*
+ * The slot's begin to listen, which none does before; again does no harm. 0, or -1 with errno.
+ */
+int listeners_begin(const struct region *r, unsigned slot);
 
 /* Says in the log where plenumd listens. */
 void listeners_log(const struct heritage *h);

@@ -30,6 +30,7 @@
 #include "master/pidfile.h"
 #include "master/reload.h"
 #include "master/retire.h"
+#include "master/serve.h"
 #include "master/slots.h"
 #include "master/start.h"
 #include "master/upgrade.h"
@@ -101,7 +102,7 @@ serve(struct master *m)
 	if (pidfile_store(m->pid_fd) != 0)
 		log_error("cannot write the pid file: %s", strerror(errno));
 	master_enter(m, PHASE_SERVE);
-	log_notice("ready workers=%u pid=%d", m->h.region.caps.workers, (int)getpid());
+	log_notice("ready workers=%u pid=%d", serve_count(m), (int)getpid());
 	notify_ready();
 	daemon_ready();
 	if (m->adopted) {
@@ -129,7 +130,7 @@ keeper_failed(const struct master *m)
 {
 	unsigned i;
 
-	for (i = 0; i < m->h.region.caps.workers; i++)
+	for (i = 0; i < serve_count(m); i++)
 		if (m->slot[i].keeper.backoff.count > 0)
 			return true;
 	return false;
@@ -203,6 +204,7 @@ turn(struct master *m)
 	logging_tick(m);
 	go_on(m, clock_ms() - m->phase_at);
 	if (m->phase == PHASE_SERVE) {
+		serve_tick(m);
 		reload_tick(m);
 		upgrade_tick(m);
 		retire_tick(m);
@@ -340,7 +342,8 @@ say_hello(const struct master *m)
 {
 	log_notice("plenumd %s %s pid=%d workers=%u connections_per_worker=%u run_dir=%s "
 		   "keeper=%s",
-	    m->h.version, m->adopted ? "goes on" : "starts", (int)getpid(), m->h.region.caps.workers, m->capacity.connections,
+	    m->h.version, m->adopted ? "goes on" : "starts", (int)getpid(), serve_count(m),
+	    m->capacity.connections,
 	    m->run_dir, m->h.keeper ? "yes" : "no");
 	if (m->capacity.asked > m->capacity.connections)
 		log_warning("max_connections is more than the descriptors allow asked=%u "
@@ -361,6 +364,7 @@ run(struct master *m, int control)
 	} else {
 		watchdog_init(m);
 		m->phase_at = clock_ms();
+		serve_resize(m);
 		turn(m);
 		event_base_dispatch(m->base);
 	}

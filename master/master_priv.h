@@ -36,12 +36,14 @@ enum phase {
 struct slot_state {
 	struct child keeper;
 	int worker;		/* its pidfd, or -1 */
+	uint64_t started_at;	/* ms, when its keeper was forked; 0: it was there */
 	bool over;		/* nobody of the slot is left, and nobody follows */
 	/* the watchdog's */
 	uint32_t seen_pid;
 	uint64_t seen_at;	/* ms, when that worker was first seen */
 	uint64_t missing_at;	/* ms, since when there is no worker; 0 */
 	bool ending;		/* that worker was told to end */
+	uint64_t ending_at;	/* ms, when */
 	uint64_t kill_at;
 };
 

@@ -20,6 +20,7 @@
 #include "master/logging.h"
 #include "master/master_priv.h"
 #include "master/notify.h"
+#include "master/serve.h"
 #include "master/slots.h"
 
 enum { SLOT_MS = 10000 };
@@ -36,7 +37,11 @@ load(struct master *m, int *log_fd, char *err, size_t n)
 		snprintf(err, n, "these settings need a restart: %s", names);
 		return -1;
 	}
-	m->next.worker_count = m->at_start.worker_count;
+	if (m->next.worker_count > m->h.region.caps.workers) {
+		snprintf(err, n, "workers: %u without a restart, not %u (workers_max)",
+		    m->h.region.caps.workers, m->next.worker_count);
+		return -1;
+	}
 	return logging_open(&m->next, m->h.foreground, log_fd, err, n);
 }
 
@@ -60,7 +65,8 @@ order_slot(struct master *m)
 	r->ordered = clock_ms();
 	if (word_get(&region_slot(&m->h.region, r->slot)->snapshot) == r->number)
 		return;
-	slots_order(m, r->slot, ORDER_RENEW);
+	if (word32_get(&region_slot(&m->h.region, r->slot)->order) <= ORDER_RENEW)
+		slots_order(m, r->slot, ORDER_RENEW);
 	wake_flush(&m->w);
 }
 
@@ -119,6 +125,7 @@ reload_begin(struct master *m, char *err, size_t n)
 	conf_diff(&m->settings, &m->next, true, names, sizeof names);
 	m->settings = m->next;
 	region_settings_put(&m->h.region, &m->settings);
+	serve_resize(m);
 	log_set_level((enum settings_log_level)m->settings.log_level);
 	logging_switch(m, log_fd);
 	log_notice("reload begins snapshot=%llu changed=%s",
@@ -145,7 +152,7 @@ reload_tick(struct master *m)
 		if (!renewed)
 			log_error("worker does not renew, reload goes on without it slot=%u",
 			    r->slot);
-		if (++r->slot == m->h.region.caps.workers)
+		if (++r->slot >= serve_count(m))
 			finish(m);
 		else
 			order_slot(m);
@@ -167,7 +174,7 @@ any_is_behind(const struct master *m)
 	uint64_t number = region_settings_number(&m->h.region);
 	unsigned i;
 
-	for (i = 0; i < m->h.region.caps.workers; i++)
+	for (i = 0; i < serve_count(m); i++)
 		if (word_get(&region_slot(&m->h.region, i)->snapshot) != number)
 			return true;
 	return false;

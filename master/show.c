@@ -7,6 +7,7 @@
 #include "ipc/process.h"
 #include "master/chanscan.h"
 #include "master/master_priv.h"
+#include "master/serve.h"
 #include "shm/channel.h"
 #include "shm/channel_layout.h"
 #include "shm/slot_layout.h"
@@ -65,13 +66,14 @@ is_alive(const struct master *m, unsigned i, uint64_t now)
 static json_t *
 listeners(const struct master *m)
 {
+	const struct region_head *head = m->h.region.head;
 	json_t *list = json_array();
 	char text[300];
 	unsigned i;
 
-	for (i = 0; i < m->h.region.head->nlisteners; i++) {
-		snprintf(text, sizeof text, m->h.region.head->listener[i].is_unix ? "%s" : "http://%s/",
-		    m->h.region.head->listener[i].address);
+	for (i = 0; i < head->nlisteners; i++) {
+		snprintf(text, sizeof text, head->listener[i].is_unix ? "%s" : "http://%s/",
+		    head->listener[i].address);
 		json_array_append_new(list, json_string(text));
 	}
 	return list;
@@ -101,7 +103,7 @@ add_sums(json_t *o, const struct master *m)
 	uint64_t now = clock_ms(), conns = 0, deaths = 0;
 	unsigned i, d, alive = 0;
 
-	for (i = 0; i < m->h.region.caps.workers; i++) {
+	for (i = 0; i < serve_end(m); i++) {
 		const struct slot *s = slot_of(m, i);
 
 		alive += is_alive(m, i, now);
@@ -109,7 +111,8 @@ add_sums(json_t *o, const struct master *m)
 		for (d = DEATH_NONE + 1; d < DEATH_COUNT; d++)
 			deaths += d == DEATH_RENEWED ? 0 : word_get(&s->deaths[d]);
 	}
-	set_u64(o, "workers", m->h.region.caps.workers);
+	set_u64(o, "workers", serve_count(m));
+	set_u64(o, "workers_max", m->h.region.caps.workers);
 	set_u64(o, "workers_alive", alive);
 	set_u64(o, "worker_deaths", deaths);
 	set_u64(o, "connections", conns);
@@ -180,9 +183,9 @@ show_workers(const struct master *m)
 	uint64_t now = clock_ms();
 	unsigned i;
 
-	for (i = 0; i < m->h.region.caps.workers; i++)
+	for (i = 0; i < serve_end(m); i++)
 		json_array_append_new(list, worker_row(m, i, now));
-	return json_pack("{s:i,s:i,s:o}", "total", (int)m->h.region.caps.workers, "logger",
+	return json_pack("{s:i,s:i,s:o}", "total", (int)serve_end(m), "logger",
 	    (int)m->logger.pid, "workers", list);
 }
 
@@ -295,6 +298,7 @@ add_first_cursor(json_t *o, const struct region *r, uint64_t cursor)
 static json_t *
 conn_row(const struct master *m, unsigned slot, uint32_t i, const struct conn *c, uint64_t now)
 {
+	const struct region_head *head = m->h.region.head;
 	uint32_t state = word32_get(&c->state), listener = CONN_LISTENER(state);
 	uint32_t d = CONN_DIALECT(state);
 	json_t *o = json_object();
@@ -302,7 +306,8 @@ conn_row(const struct master *m, unsigned slot, uint32_t i, const struct conn *c
 
 	snprintf(id, sizeof id, "%u.%u", slot, i);
 	set_text(o, "conn", id);
-	set_text(o, "listener", listener < m->h.region.head->nlisteners ? m->h.region.head->listener[listener].address : "?");
+	set_text(o, "listener", listener < head->nlisteners ?
+	    head->listener[listener].address : "?");
 	set_text(o, "dialect", dialect_name(d));
 	set_text(o, "mode", mode_of(state));
 	set_text(o, "state", life_of(state));

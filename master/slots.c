@@ -18,6 +18,7 @@
 #include "ipc/process.h"
 #include "ipc/wake.h"
 #include "master/master_priv.h"
+#include "master/serve.h"
 #include "shm/dirty.h"
 
 static struct slot *
@@ -67,6 +68,7 @@ start_keeper(struct master *m, unsigned i)
 	pid_t pid;
 
 	clean_words(slot);
+	m->slot[i].started_at = clock_ms();
 	line_path(path, sizeof path, m->run_dir, i);
 	if (child_open(k, path, &slot->line, &slot->door) != 0) {
 		cannot_start(m, i);
@@ -124,6 +126,11 @@ lose_slot(struct master *m, unsigned i)
 		s->over = true;
 		return;
 	}
+	if (word32_get(&slot->order) == ORDER_CLOSE && word32_get(&slot->left) != 0) {
+		log_notice("slot is closed slot=%u", i);
+		clean_words(slot);
+		return;
+	}
 	word_set(&slot->died_us, clock_us());
 	word_set(&slot->deaths[DEATH_KILLED], word_get(&slot->deaths[DEATH_KILLED]) + 1);
 	s->keeper.start_at = now +
@@ -158,7 +165,8 @@ slots_tick(struct master *m)
 		struct slot_state *s = &m->slot[i];
 
 		look_at_slot(m, i);
-		if (s->keeper.running || s->over || now < s->keeper.start_at)
+		if (s->keeper.running || s->over || now < s->keeper.start_at ||
+		    (m->phase <= PHASE_SERVE && !serve_wants(m, i)))
 			continue;
 		if (m->phase > PHASE_SERVE)
 			s->over = true;
@@ -227,7 +235,7 @@ slots_all_beat(const struct master *m)
 {
 	unsigned i;
 
-	for (i = 0; i < m->h.region.caps.workers; i++)
+	for (i = 0; i < serve_count(m); i++)
 		if (word32_get(&slot_of(m, i)->pid) == 0 || word_get(&slot_of(m, i)->beat) == 0)
 			return false;
 	return true;

@@ -21,7 +21,7 @@ enum { START_OTHER_LAYOUT = 3 };
 /* -t: checks the settings and prints what they need. Returns the exit status. */
 int start_test(const struct options *o);
 
-/* --keeper=SLOT: goes on as the keeper of a slot, in a table that holds the region. Never returns. */
+/* --keeper=SLOT: goes on as the keeper of a slot, in its table. Never returns. */
 int start_keeper(const struct options *o, struct heritage *h);
 
 /* -V: prints version and layout of the default settings. Returns the exit status. */

@@ -38,6 +38,7 @@
 #include "master/notify.h"
 #include "master/options.h"
 #include "master/reload.h"
+#include "master/serve.h"
 #include "master/slots.h"
 #include "master/start.h"
 #include "shm/slot_layout.h"
@@ -254,7 +255,8 @@ tell_slot(struct master *m)
 	struct upgrade *u = &m->upgrade;
 	enum line_kind kind = u->back ? LINE_IMAGE_BACK : LINE_IMAGE;
 
-	if (line_tell(m->slot[u->slot].keeper.line, kind, (int32_t)u->number, u->image))
+	if (word32_get(&slot_of(m, u->slot)->order) <= ORDER_EXEC &&
+	    line_tell(m->slot[u->slot].keeper.line, kind, (int32_t)u->number, u->image))
 		slots_order(m, u->slot, ORDER_EXEC);
 	wake_flush(&m->w);
 }
@@ -315,7 +317,7 @@ all_slots_done(struct master *m)
 static void
 next_slot(struct master *m)
 {
-	if (m->upgrade.slot + 1 < m->h.region.caps.workers)
+	if (m->upgrade.slot + 1 < serve_count(m))
 		order_slot(m, m->upgrade.slot + 1);
 	else
 		all_slots_done(m);
@@ -452,10 +454,10 @@ upgrade_catch_up(struct master *m)
 	struct upgrade *u = &m->upgrade;
 	unsigned i;
 
-	for (i = 0; i < m->h.region.caps.workers; i++)
+	for (i = 0; i < serve_count(m); i++)
 		if (word_get(&slot_of(m, i)->image) != m->h.image)
 			break;
-	if (i == m->h.region.caps.workers || u->state != UPGRADE_NONE)
+	if (i == serve_count(m) || u->state != UPGRADE_NONE)
 		return;
 	log_notice("some slots run another program than this, they follow");
 	u->image = image_self();

@@ -64,6 +64,7 @@ end_worker(struct master *m, unsigned i, uint64_t now, uint64_t silent)
 	word32_set(&slot->stuck, 1);
 	signal_worker(&m->slot[i], SIGABRT);
 	m->slot[i].ending = true;
+	m->slot[i].ending_at = now;
 	m->slot[i].kill_at = now + ABORT_MS;
 }
 

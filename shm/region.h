@@ -152,6 +152,13 @@ uint32_t region_idempotency_words(const struct region_caps *caps);
 struct idempotency_record *region_idempotency_record(const struct region *r, unsigned worker,
     uint64_t period, uint32_t index);
 
+/* Whether a worker's slot takes part in service. */
+static inline bool
+region_slot_is_open(const struct region *r, unsigned worker)
+{
+	return (word_get(&r->head->open_slots) >> worker & 1) != 0;
+}
+
 /* Whether this writer has a part in this region. */
 bool region_has_writer(const struct region *r, unsigned writer);
 

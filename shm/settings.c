@@ -230,6 +230,8 @@ services_mask(const char *words, const char **bad, size_t *badlen)
 	return mask;
 }
 
+enum { SLOTS_AUTO = 16 };
+
 void
 settings_derive(struct settings *s)
 {
@@ -243,6 +245,9 @@ settings_derive(struct settings *s)
 		n = sysconf(_SC_NPROCESSORS_ONLN);
 		s->worker_count = n < 1 ? 1 : n > WORKERS_MAX ? WORKERS_MAX : (uint32_t)n;
 	}
+	s->slot_count = s->workers_max != 0 ? s->workers_max : SLOTS_AUTO;
+	if (s->slot_count < s->worker_count)
+		s->slot_count = s->worker_count;
 	memset(&s->channel_default, 0, sizeof(s->channel_default));
 	set_defaults(&s->channel_default, SETTING_SECTION_CHANNEL);
 	s->channel_default.pattern[0] = '*';

@@ -144,8 +144,10 @@ enum settings_service {
 #define SETTINGS(X) \
 	X(listen, LIST, 1024, "127.0.0.1:8080", 1, 1023, RESTART, HERE, NULL, \
 	    "addresses to serve: 127.0.0.1:8080, [::1]:8080 or unix:/path, separated by blanks") \
-	X(workers, AUTO, 0, "auto", 1, WORKERS_MAX, RESTART, HERE, "WORKERS", \
-	    "worker processes; auto: one per processor") \
+	X(workers, AUTO, 0, "auto", 1, WORKERS_MAX, LIVE, HERE, "WORKERS", \
+	    "worker processes; auto: one per processor; a reload moves the connections") \
+	X(workers_max, AUTO, 0, "auto", 1, WORKERS_MAX, RESTART, HERE, NULL, \
+	    "worker processes that a reload may go up to; auto: 16, or workers") \
 	X(run_dir, STRING, 256, "/run/plenum", 1, 255, RESTART, HERE, NULL, \
 	    "folder of plenumd.pid, control.sock and what must survive an upgrade") \
 	X(state_dir, STRING, 256, "/var/lib/plenum", 1, 255, RESTART, HERE, NULL, \
@@ -236,9 +238,9 @@ enum settings_service {
 	X(stuck_timeout, TIME, 0, "1s", 100, SETTINGS_H, LIVE, HERE, NULL, \
 	    "time without a heartbeat after which a worker is ended and followed") \
 	X(upgrade_grace, TIME, 0, "10s", 0, SETTINGS_H, LIVE, HERE, NULL, \
-	    "time a new binary runs in the first slot before the others follow (not used yet)") \
+	    "time a new binary runs in the first slot before the others follow") \
 	X(orphan_timeout, TIME, 0, "30s", 100, 24 * SETTINGS_H, LIVE, HERE, NULL, \
-	    "time the workers go on serving without a master (not used yet)") \
+	    "time the workers go on serving without a master; then they drain and end") \
 	X(redis, LIST, 1024, "", 0, 1023, LIVE, LATER, NULL, \
 	    "redis://[user:pass@]host:port/db, several are shards; empty: a single host") \
 	X(redis_prefix, STRING, 64, "plenum", 1, 63, RESTART, HERE, NULL, \
@@ -308,6 +310,7 @@ struct settings {
 	struct channel_rule channels[SETTINGS_CHANNEL_MAX];	/* the first match decides */
 
 	/* Derived from the above by settings_derive(). */
+	uint32_t slot_count;		/* workers_max, resolved: worker_count to WORKERS_MAX */
 	uint32_t worker_count;		/* workers, with auto resolved: 1 to WORKERS_MAX */
 	struct channel_rule channel_default;	/* of names that no pattern matches */
 	/* Derived by conf_load(), which knows addresses. */

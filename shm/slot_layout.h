@@ -27,6 +27,7 @@
  *   suspect*       heir                      heir             word_set  heir
  *   pause_us       heir                      inspectors       word_set  heir
  *   left           owner                     keeper           word_set  keeper
+ *   served_by      master                    owners           word_set  never
  *   settled        owner                     keeper           word_set  owner
  *   image, upgrade*, trial_until
  *                  keeper                    master           word_set  keeper
@@ -145,6 +146,8 @@ struct slot {
 	word32 stuck;		/* the watchdog ended it */
 	word32 suspect_count;
 	word32 left;		/* the worker ended by itself, as it was told to */
+	word32 served_by;	/* whose worker takes what arrives at its listeners, + 1; 0: none */
+	word32 spare;
 	word32 settled;		/* gen of the worker that has swept the table */
 	word64 orphaned;	/* ms CLOCK_MONOTONIC, since when there is no master; 0 */
 	word64 image;		/* which program the keeper is (ipc/image.h) */

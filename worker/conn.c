@@ -27,6 +27,7 @@
 #include "ipc/witness.h"
 #include "shm/dirty.h"
 #include "worker/http.h"
+#include "worker/listen.h"
 #include "worker/message.h"
 #include "worker/priv.h"
 
@@ -115,7 +116,7 @@ fill(struct worker *w, uint32_t ci, int fd, unsigned listener, uint32_t bits)
 	word_set(&c->seen, w->now);
 	word_set(&c->pinged, w->now);
 	word_set(&c->deadline, w->now + w->set.header_timeout);
-	word32_set(&c->state, CONN_OPEN | bits | listener << 21);
+	word32_set(&c->state, CONN_OPEN | bits | listen_address(listener) << 21);
 	memset(&w->priv[ci], 0, sizeof w->priv[ci]);
 	w->priv[ci].known = true;
 }
@@ -139,7 +140,7 @@ refuse(struct worker *w, uint32_t ci)
 static void
 open_record(struct worker *w, uint32_t ci, int fd, unsigned listener)
 {
-	bool is_unix = w->r->head->listener[listener].is_unix;
+	bool is_unix = w->r->head->listener[listen_address(listener)].is_unix;
 	bool over = word_get(&w->slot->conns_open) >= w->conns_limit;
 	struct epoll_event e = { .events = EPOLLIN, .data.u64 = source_data(SOURCE_CLIENT, ci) };
 
@@ -209,7 +210,7 @@ conn_accept(struct worker *w, unsigned listener)
 		}
 		/* from here on a descriptor may be in the table that no record claims */
 		word_set(&w->slot->accepting, (uint64_t)listener << 32 | (ci + 1));
-		fd = accept4(w->slot->listener[listener], NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		fd = accept4(listen_fd(w, listener), NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 		if (fd < 0) {
 			accept_failed(w);
 			list_push(&w->free_conns, ci);

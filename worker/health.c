@@ -42,6 +42,8 @@ silent_workers(const struct worker *w)
 		const struct slot *s = region_slot(w->r, i);
 		uint64_t beat = word_get(&s->beat);
 
+		if (!region_slot_is_open(w->r, i))
+			continue;
 		if (word_get(&s->backoff_until) > now || (beat < now && now - beat > limit))
 			n++;
 	}

@@ -108,8 +108,9 @@ put_connections(struct page *p)
 	}
 	head(p, "plenum_worker_connections", "gauge", "open connections, by slot");
 	for (k = 0; k < p->w->r->caps.workers; k++)
-		put(p, "plenum_worker_connections{slot=\"%u\"} %" PRIu64 "\n", k,
-		    word_get(&region_slot(p->w->r, k)->conns_open));
+		if (region_slot_is_open(p->w->r, k))
+			put(p, "plenum_worker_connections{slot=\"%u\"} %" PRIu64 "\n", k,
+			    word_get(&region_slot(p->w->r, k)->conns_open));
 }
 
 static void
@@ -134,8 +135,9 @@ put_workers(struct page *p)
 	head(p, "plenum_worker_pause_seconds", "gauge",
 	    "longest last pause of a slot, from a worker's death to its heir's first turn");
 	put(p, "plenum_worker_pause_seconds %.6f\n", (double)pause / 1e6);
-	head(p, "plenum_workers", "gauge", "worker slots");
-	put(p, "plenum_workers %u\n", w->r->caps.workers);
+	head(p, "plenum_workers", "gauge", "worker slots in service");
+	put(p, "plenum_workers %d\n",
+	    __builtin_popcountll(word_get(&w->r->head->open_slots)));
 }
 
 static void

@@ -101,10 +101,21 @@ move_offer(struct worker *w, uint32_t ci, unsigned to)
 
 /* ---- its end ---- */
 
+/* A record without a socket, see move_forget(). */
+static bool
+is_empty(const struct conn *c)
+{
+	return word_get(&c->cookie) == 0;
+}
+
 /* Given back: ODD, as it has to be registered anew. */
 static void
 take_back(struct worker *w, uint32_t ci)
 {
+	if (is_empty(conn_at(w, ci))) {
+		conn_forget(w, ci);
+		return;
+	}
 	conn_set_bits(conn_at(w, ci), CONN_OPEN | CONN_ODD, CONN_LIFE_MASK);
 	w->priv[ci].want = 255;
 	conn_want_rest(w, ci);
@@ -118,7 +129,7 @@ let_go(struct worker *w, uint32_t ci)
 	struct conn *c = conn_at(w, ci);
 
 	/* an heir may find that it is closed already */
-	if (word_get(&c->cookie) != 0 && witness_cookie(c->fd) == word_get(&c->cookie))
+	if (!is_empty(c) && witness_cookie(c->fd) == word_get(&c->cookie))
 		close(c->fd);
 	conn_forget(w, ci);
 	move_step(move_word(w, ci), word_get(move_word(w, ci)), MOVE_NONE);
@@ -189,7 +200,7 @@ move_look(struct worker *w)
 bool
 move_takes_part(const struct worker *w, unsigned slot)
 {
-	return (word_get(&w->r->head->open_slots) >> slot & 1) != 0;
+	return region_slot_is_open(w->r, slot);
 }
 
 bool
@@ -211,8 +222,12 @@ move_decide(struct worker *w, uint32_t ci)
 		if (move_kind(move) != MOVE_NONE)
 			move_step(move_word(w, ci), move, MOVE_NONE);
 	} else if (move_kind(move) == MOVE_NONE || move_to(move) >= w->r->caps.workers) {
-		if (word_get(&w->slot->arriving) == 0 ||
-		    arriving_here(word_get(&w->slot->arriving)) != ci)
+		if (word_get(&w->slot->arriving) != 0 &&
+		    arriving_here(word_get(&w->slot->arriving)) == ci)
+			return;			/* not from here: arrive.c */
+		if (is_empty(c))
+			memset((void *)c, 0, sizeof *c);
+		else
 			conn_set_bits(c, CONN_OPEN | CONN_ODD, CONN_LIFE_MASK);
 	}
 }

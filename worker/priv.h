@@ -136,6 +136,8 @@ struct worker {
 	uint32_t tick_at;		/* where the deadlines are looked at next */
 	uint32_t drain_at;
 	bool draining;			/* ORDER_DRAIN: goodbyes are being said */
+	uint64_t serves;		/* slots whose listeners are registered */
+	bool serves_known;
 	bool orphaned;			/* there is no master, and that was told */
 	uint32_t move_at;		/* where connections to be moved are looked for next */
 	uint32_t slot_gen[WORKERS_MAX];	/* of the workers that offers were sent to */

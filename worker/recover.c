@@ -43,6 +43,7 @@
 #include "worker/arrive.h"
 #include "worker/dialect.h"
 #include "worker/http.h"
+#include "worker/listen.h"
 #include "worker/message.h"
 #include "worker/move.h"
 #include "worker/priv.h"
@@ -102,11 +103,11 @@ find_orphan(struct worker *w, const unsigned char *is_claimed, int top)
 	int fd;
 
 	orphan = -1;
-	if (accepting == 0 || ci >= w->conns_max || listener >= w->r->head->nlisteners ||
+	if (accepting == 0 || ci >= w->conns_max || listen_fd(w, listener) < 0 ||
 	    conn_life(conn_at(w, ci)) != CONN_FREE)
 		return;
 	for (fd = 3; fd <= top + 64; fd++)
-		if ((fd > top || !is_claimed[fd]) && is_child_of(fd, w->slot->listener[listener])) {
+		if ((fd > top || !is_claimed[fd]) && is_child_of(fd, listen_fd(w, listener))) {
 			orphan = fd;
 			orphan_listener = listener;
 			return;

@@ -22,6 +22,7 @@
 #include "shm/dirty.h"
 #include "worker/arrive.h"
 #include "worker/level.h"
+#include "worker/listen.h"
 #include "worker/move.h"
 #include "worker/priv.h"
 #include "worker/wsframe.h"
@@ -94,24 +95,15 @@ watch(struct worker *w, int op, int fd, enum source source, uint32_t index)
 		fatal("epoll_ctl: %s", strerror(errno));
 }
 
-static void
-watch_listeners(struct worker *w, int op)
-{
-	unsigned i;
-
-	for (i = 0; i < w->r->head->nlisteners; i++)
-		watch(w, op, w->slot->listener[i], SOURCE_LISTENER, i);
-}
-
 /* If nothing more can be taken, the queues wait for the next tick. */
 static void
 on_listener(struct worker *w, uint32_t listener)
 {
-	if (listener >= w->r->head->nlisteners || w->accept_paused)
+	if (listen_fd(w, listener) < 0 || w->accept_paused)
 		return;
 	conn_accept(w, listener);
 	if (w->accept_paused)
-		watch_listeners(w, EPOLL_CTL_DEL);
+		listen_pause(w);
 }
 
 static void
@@ -195,10 +187,7 @@ tick(struct worker *w)
 	if (w->now < w->next_tick)
 		return false;
 	w->next_tick = w->now + TICK_MS;
-	if (w->accept_paused) {
-		w->accept_paused = false;
-		watch_listeners(w, EPOLL_CTL_ADD);
-	}
+	listen_resume(w);
 	if (w->slot->keeper_pidfd < 0)
 		look_after_keeper(w);
 	look_for_master(w);
@@ -294,7 +283,7 @@ open_events(struct worker *w)
 {
 	watch(w, EPOLL_CTL_ADD, w->slot->event_fd, SOURCE_WAKE, 0);
 	watch(w, EPOLL_CTL_ADD, w->slot->inbox, SOURCE_INBOX, 0);
-	watch_listeners(w, EPOLL_CTL_ADD);
+	listen_look(w);
 	look_after_keeper(w);
 	w->next_tick = w->now + TICK_MS;
 }
@@ -378,6 +367,7 @@ static void
 turn(struct worker *w)
 {
 	bool busy = w->more_output || w->touched.n > 0 || w->resume.n > 0, ticks;
+	uint32_t hints;
 
 	frames_reset(w);		/* nothing of the last turn is left in it */
 	w->turn++;
@@ -388,7 +378,10 @@ turn(struct worker *w)
 	wait_events(w, !busy && sleep_begin(&w->pub));
 	sleep_end(&w->pub);
 	ticks = tick(w);
-	if ((dirty_take_hints(&w->pub) & HINT_MOVES) != 0)
+	hints = dirty_take_hints(&w->pub);
+	if ((hints & HINT_ORDER) != 0)
+		listen_look(w);
+	if ((hints & HINT_MOVES) != 0)
 		ticks = move_look(w) || ticks;
 	resume(w);
 	end_of_turn(w);

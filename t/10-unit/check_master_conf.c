@@ -476,7 +476,7 @@ static const struct {
 } diffs[] = {
 	{ "", "", "", "" },
 	{ "log_level = debug", "log_level = error", "log_level", "" },
-	{ "", "workers = 2\narena = 1M\nlog_level = debug", "log_level", "workers arena" },
+	{ "", "workers = 9\narena = 1M\nlog_level = debug", "workers log_level", "arena" },
 	{ "[listen a]\naddress = 127.0.0.1:1", "", "", "[listen a]" },
 	{ "", "[listen a]\naddress = 127.0.0.1:1", "", "[listen a]" },
 	{ "[listen a]\naddress = 127.0.0.1:1", "[listen a]\naddress = 127.0.0.1:2", "",
@@ -515,7 +515,7 @@ START_TEST(a_long_list_of_changes_is_cut)
 	char names[8];
 
 	settings_defaults(&old);
-	load_text("workers = 2\narena = 1M\nframe_arena = 8M\n");
+	load_text("workers_max = 20\narena = 1M\nframe_arena = 8M\n");
 	ck_assert_uint_eq(conf_diff(&old, &s, false, names, sizeof(names)), 3);
 	ck_assert_uint_lt(strlen(names), sizeof(names));
 	ck_assert_uint_eq(conf_diff(&old, &s, false, names, 1), 3);

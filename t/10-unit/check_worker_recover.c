@@ -11,6 +11,7 @@
 #include "shm/event.h"
 #include "shm/move_layout.h"
 #include "t/fuzz/slot.h"
+#include "worker/move.h"
 #include "worker/wsframe.h"
 
 enum { HURT, WHOLE };
@@ -150,6 +151,26 @@ START_TEST(a_record_that_is_not_offered_is_open_again)
 	world.peer[HURT].nout = 0;
 	expect_whole();
 	ck_assert_ptr_nonnull(memmem(world.peer[HURT].out, world.peer[HURT].nout, "\"new\"", 5));
+}
+END_TEST
+
+/* What a slot keeps of a connection that another one took before all of the slot died. */
+START_TEST(a_record_that_is_given_back_empty_is_free)
+{
+	memset((void *)hurt(), 0, sizeof *hurt());
+	hurt()->fd = -1;
+	word32_set(&hurt()->state, CONN_MOVING);
+	if (_i == 1)
+		word_set(&region_moves(world.w.r, 0)[HURT], move_make(7, 0, MOVE_TAKEN));
+	inherit(false);
+	if (_i == 1) {
+		ck_assert_uint_eq(conn_life(hurt()), CONN_MOVING);
+		word_set(&region_moves(world.w.r, 0)[HURT], move_make(7, 0, MOVE_NONE));
+		move_look(&world.w);
+	}
+	ck_assert_uint_eq(conn_life(hurt()), CONN_FREE);
+	ck_assert_uint_eq(word_get(&world.w.slot->conns_open), 1);
+	expect_whole();
 }
 END_TEST
 
@@ -450,6 +471,7 @@ main(void)
 	tcase_add_test(tc, a_queued_reply_is_sent_by_the_heir);
 	tcase_add_loop_test(tc, a_queued_reply_that_cannot_be_sent_costs_its_connection, 0, 2);
 	tcase_add_loop_test(tc, a_record_that_is_not_offered_is_open_again, 0, 3);
+	tcase_add_loop_test(tc, a_record_that_is_given_back_empty_is_free, 0, 2);
 	tcase_add_test(tc, a_record_on_its_way_has_no_queued_reply);
 	tcase_add_loop_test(tc, a_connection_that_arrived_and_was_not_taken_is_dropped, 0, 2);
 	tcase_add_loop_test(tc, a_record_that_names_what_is_not_there_costs_its_connection, 0,

@@ -57,8 +57,11 @@ kill -KILL "$old"
 wait_until 5 differs "$(worker 0)" "$old"
 ctl drain
 ctl drain off
-kill -USR2 "$master"
-check "log_level = error leaves errors" wait_until 5 has "$file" "not available"
+cp "$conf" "$dir/kept"
+echo "workers = 1000" >> "$conf"
+ctl reload 2> /dev/null
+mv "$dir/kept" "$conf"
+check "log_level = error leaves errors" wait_until 5 has "$file" "reload refused"
 check "and nothing else" is "$(lines "$file")" $((n + 1))
 printf 'log_file = %s\nlog_format = json\n' "$dir/json.log" > "$conf"
 ctl reload

@@ -63,7 +63,8 @@ check "and its client is served" answers
 hang_up
 old=$(worker 0)
 kill -KILL "$(keeper 0)" "$old"
-check "it starts a slot of which nothing is left" wait_until 5 has "$log" "connections are gone slot=0"
+check "it starts a slot of which nothing is left" wait_until 5 \
+    has "$log" "connections are gone slot=0"
 check "which serves" wait_until 5 another
 check "it reloads" ctl reload
 check "QUIT ends it and everybody" stop QUIT
