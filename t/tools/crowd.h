@@ -19,7 +19,7 @@ struct crowd_options {
 	int history;
 	int ping_ms;
 	int seed;
-	bool strict_gap, echo;
+	bool strict_gap, echo, commands;
 	char headers[1024];
 };
 

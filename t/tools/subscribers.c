@@ -13,6 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "t/tools/lost.h"
+
 enum {
 	SLOW_BYTES = 4096,		/* per turn */
 	SLOW_TURN_MS = 50,
@@ -37,17 +39,23 @@ find_follower(struct sub *s, struct slice channel)
 	return NULL;
 }
 
+static bool
+goes_on(const struct sub *s, const struct follower *f)
+{
+	return s->has_since && f->next > 0 && *oracle_epoch_of(f->channel) != '\0';
+}
+
 void
 sub_subscribe_all(struct sub *s)
 {
 	for (int i = 0; i < s->nfollow; i++) {
 		const struct follower *f = &s->follow[i];
 
-		if (s->has_since && i == 0)
+		if (goes_on(s, f))
 			client_queue_textf(&s->c, "{\"type\":\"subscribe\",\"channel\":\"%s\","
 			    "\"since\":{\"epoch\":\"%s\",\"seq\":%" PRIu64 "}}",
 			    oracle_channel_name(f->channel), oracle_epoch_of(f->channel),
-			    s->resume_from);
+			    f->next - 1);
 		else
 			client_queue_textf(&s->c, "{\"type\":\"subscribe\",\"channel\":\"%s\"}",
 			    oracle_channel_name(f->channel));
@@ -58,15 +66,17 @@ sub_subscribe_all(struct sub *s)
 
 /* The server did not resume: that is wrong if what was missed is surely kept. */
 static void
-judge_unrecovered(const struct sub *s, uint64_t newest)
+judge_unrecovered(const struct sub *s, const struct follower *f, uint64_t newest)
 {
+	uint64_t from = f->next - 1;
+
 	tally.unrecovered++;
-	if (newest < s->resume_from)
+	if (newest < from)
 		oracle_violation("client %d: resumed at %" PRIu64 ", newest is %" PRIu64, s->c.id,
-		    s->resume_from, newest);
-	else if (newest - s->resume_from < (uint64_t)opt.history * 3 / 4)
+		    from, newest);
+	else if (s->resumes || newest - from < (uint64_t)opt.history * 3 / 4)
 		oracle_violation("client %d: not resumed from %" PRIu64 ", newest is %" PRIu64,
-		    s->c.id, s->resume_from, newest);
+		    s->c.id, from, newest);
 }
 
 static void
@@ -74,7 +84,7 @@ on_subscribed(struct sub *s, struct follower *f, const struct scan_member *m, in
 {
 	struct slice recovered = scan_get(m, n, "recovered");
 	uint64_t seq = scan_number(scan_get(m, n, "seq"));
-	bool since = s->has_since && f == &s->follow[0];
+	bool since = goes_on(s, f);
 
 	s->waiting--;
 	oracle_epoch(f->channel, scan_get(m, n, "epoch"));
@@ -83,16 +93,19 @@ on_subscribed(struct sub *s, struct follower *f, const struct scan_member *m, in
 		return;
 	}
 	f->live = true;
-	f->next = seq + 1;
 	f->missing_from = f->missing_to = 0;
 	if (since && recovered.len == 4) {
 		tally.recovered++;
-		f->next = s->resume_from + 1;
-	} else if (since) {
-		judge_unrecovered(s, seq);
+	} else {
+		if (since)
+			judge_unrecovered(s, f, seq);
+		f->next = seq + 1;
 	}
-	if (s->waiting == 0)
-		s->ready = true;
+	if (s->waiting > 0)
+		return;
+	s->ready = true;
+	tally.resumed += s->resumes;
+	s->resumes = false;
 }
 
 static void
@@ -171,10 +184,25 @@ on_open(struct client *c)
 }
 
 static void
+come_back(struct sub *s)
+{
+	for (int i = 0; i < s->nfollow; i++)
+		s->follow[i].live = false;
+	s->waiting = s->pings_due = 0;
+	s->ready = false;
+	s->has_since = s->resumes = true;
+	client_open(&s->c);
+}
+
+static void
 on_close(struct client *c, int code, const char *why)
 {
 	struct sub *s = (struct sub *)c;
 
+	if (lost_take(c)) {
+		come_back(s);
+		return;
+	}
 	for (int i = 0; i < s->nfollow; i++)
 		oracle_final_follower(&s->follow[i]);
 	for (int i = 0; i < s->nfollow; i++)
@@ -249,7 +277,7 @@ is_owed(const struct sub *s)
 {
 	if (!client_is_open(&s->c))
 		return false;
-	if (s->waiting > 0 || s->pings_due > 0)
+	if (!s->ready || s->waiting > 0 || s->pings_due > 0)
 		return true;
 	for (int i = 0; i < s->nfollow; i++)
 		if (oracle_is_owed(&s->follow[i]))
