@@ -56,7 +56,7 @@ is_alive(const struct master *m, unsigned i, uint64_t now)
 	const struct slot *s = slot_of(m, i);
 	uint64_t beat = word_get(&s->beat);
 
-	return word32_get(&s->pid) != 0 && beat != 0 &&
+	return word32_get(&s->pid) != 0 && beat != 0 && word_get(&s->backoff_until) == 0 &&
 	    (now <= beat || now - beat <= m->settings.stuck_timeout);
 }
 
@@ -168,6 +168,7 @@ worker_row(const struct master *m, unsigned i, uint64_t now)
 	set_u64(o, "backoff_ms", until > now ? until - now : 0);
 	set_text(o, "order", slot_order_name((enum slot_order)word32_get(&s->order)));
 	set_u64(o, "snapshot", word_get(&s->snapshot));
+	set_u64(o, "poisoned", stat_get(&s->stats, STAT_POISONED));
 	return o;
 }
 
