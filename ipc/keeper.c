@@ -504,6 +504,7 @@ keep(struct heritage *h)
 			attend(h, -1, 100);
 			continue;
 		}
+		tell_master(h);
 		known = wait_worker(h, &status);
 		h->fresh = !h->keeper;
 		/* its log ring and eventfd are ours to use until the heir starts */

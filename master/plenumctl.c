@@ -177,7 +177,7 @@ static const struct table tables[] = {
 		{ "STUCK", "deaths.stuck" }, { "RENEWED", "deaths.renewed" },
 		{ "PAUSE US", "pause_us" }, { "CONNS", "connections" },
 		{ "BEAT MS", "beat_age_ms" }, { "BACKOFF MS", "backoff_ms" },
-		{ "CONF", "snapshot" },
+		{ "CONF", "snapshot" }, { "POISON", "poisoned" },
 	} },
 	{ "channels", {
 		{ "CHANNEL", "channel" }, { "EPOCH", "epoch" }, { "SEQ", "seq" },

@@ -57,7 +57,7 @@ is_alive(const struct master *m, unsigned i, uint64_t now)
 	const struct slot *s = slot_of(m, i);
 	uint64_t beat = word_get(&s->beat);
 
-	return word32_get(&s->pid) != 0 && beat != 0 &&
+	return word32_get(&s->pid) != 0 && beat != 0 && word_get(&s->backoff_until) == 0 &&
 	    (now <= beat || now - beat <= m->settings.stuck_timeout);
 }
 
@@ -173,6 +173,7 @@ worker_row(const struct master *m, unsigned i, uint64_t now)
 	set_u64(o, "snapshot", word_get(&s->snapshot));
 	json_object_set_new(o, "program_is_master_s",
 	    json_boolean(word_get(&s->image) == m->h.image));
+	set_u64(o, "poisoned", stat_get(&s->stats, STAT_POISONED));
 	return o;
 }
 

@@ -236,7 +236,8 @@ slots_all_beat(const struct master *m)
 	unsigned i;
 
 	for (i = 0; i < serve_count(m); i++)
-		if (word32_get(&slot_of(m, i)->pid) == 0 || word_get(&slot_of(m, i)->beat) == 0)
+		if (word_get(&slot_of(m, i)->beat) == 0 ||
+		    (m->slot[i].worker < 0 && m->slot[i].started_at != 0))
 			return false;
 	return true;
 }

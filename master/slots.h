@@ -28,7 +28,7 @@ void slots_kill(struct master *m);
 /* Whether a process of any slot is still there. */
 bool slots_any_left(const struct master *m);
 
-/* Whether every slot has a worker that has begun to beat. */
+/* Whether every slot has a worker that has begun to beat, and is known by its pidfd. */
 bool slots_all_beat(const struct master *m);
 
 /* Closes lines and pidfds; removes the doors of all slots from the run_dir. For the end. */

@@ -4,8 +4,11 @@
  * because one that was stopped by SIGSTOP does not see the first. Its keeper does the rest.
  *
  * The time is taken by both from the same clock. If the master itself was not scheduled, nothing
- * can be said about anybody else: that look is left out. A worker that has just been started may
- * take longer for its first beat than for any other.
+ * can be said about anybody else: everybody's time begins anew. An heir that has not yet served has
+ * three times as long, as it looks at every connection first.
+ *
+ * One that had a fault is not stuck: it is about to end, but its core takes long. It is cut short,
+ * as clients wait, and the death remains the fault that it was.
  *
  * A slot whose worker is gone while its keeper does not start another has a keeper that was
  * stopped: it is told to continue, and ended if that does not help.
@@ -24,7 +27,7 @@
 
 enum {
 	TIMEOUT_LEAST_MS = 300,		/* workers beat ten times a second */
-	FIRST_BEAT_MS = 10000,
+	HEIR_LEAST_MS = 3000,
 	ABORT_MS = 500,
 	KEEPER_MS = 5000,
 	LOGGER_MS = 5000,
@@ -58,14 +61,21 @@ static void
 end_worker(struct master *m, unsigned i, uint64_t now, uint64_t silent)
 {
 	struct slot *slot = region_slot(&m->h.region, i);
+	uint32_t fault = word32_get(&slot->signal);
 
+	m->slot[i].ending = true;
+	m->slot[i].ending_at = now;
+	m->slot[i].kill_at = now + ABORT_MS;
+	if (fault != 0) {
+		log_warning("worker had a fault and does not come to its end, its core is cut "
+		    "short slot=%u pid=%u signal=%u", i, word32_get(&slot->pid), fault);
+		signal_worker(&m->slot[i], SIGKILL);
+		return;
+	}
 	log_error("worker is stuck and is ended slot=%u pid=%u silent_ms=%llu", i,
 	    word32_get(&slot->pid), (unsigned long long)silent);
 	word32_set(&slot->stuck, 1);
 	signal_worker(&m->slot[i], SIGABRT);
-	m->slot[i].ending = true;
-	m->slot[i].ending_at = now;
-	m->slot[i].kill_at = now + ABORT_MS;
 }
 
 /* No worker: the keeper starts one, unless it is slow, backs off, or was stopped. */
@@ -104,9 +114,8 @@ watch_slot(struct master *m, unsigned i, uint64_t now, uint64_t timeout)
 		s->seen_at = now;
 	}
 	since = beat > s->seen_at ? beat : s->seen_at;
-	/* the beat is its predecessor's, or none */
-	if (beat <= word_get(&slot->died_us) / 1000 && timeout < FIRST_BEAT_MS)
-		timeout = FIRST_BEAT_MS;
+	if (word_get(&slot->died_us) != 0)	/* an heir, until it serves */
+		timeout = timeout * 3 > HEIR_LEAST_MS ? timeout * 3 : HEIR_LEAST_MS;
 	if (now <= since || now - since <= timeout) {
 		s->missing_at = 0;
 		return;
@@ -130,6 +139,20 @@ watch_logger(struct master *m, uint64_t now)
 	child_signal(&m->logger, SIGKILL);
 }
 
+/* Nothing is known of the time that has passed: whoever is silent has just begun to be. */
+static void
+excuse_all(struct master *m, uint64_t now)
+{
+	unsigned i;
+
+	for (i = 0; i < m->h.region.caps.workers; i++) {
+		m->slot[i].seen_at = now;
+		m->slot[i].missing_at = 0;
+		m->slot[i].kill_at = now + ABORT_MS;
+	}
+	m->logger.start_at = now;
+}
+
 void
 watchdog_tick(struct master *m)
 {
@@ -140,8 +163,10 @@ watchdog_tick(struct master *m)
 	if (timeout < TIMEOUT_LEAST_MS)
 		timeout = TIMEOUT_LEAST_MS;
 	m->watched_at = now;
-	if (gap > timeout / 2)
+	if (gap > timeout / 2) {
+		excuse_all(m, now);
 		return;
+	}
 	for (i = 0; i < m->h.region.caps.workers; i++)
 		watch_slot(m, i, now, timeout);
 	watch_logger(m, now);

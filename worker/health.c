@@ -31,23 +31,50 @@ probe_channel(struct http *h)
 	return event_copy(h->w->r, p.chan, p.seq, &e, h->w->event) != EVENT_LAPPED;
 }
 
-/* Workers whose loop has not turned for long, or that are kept from starting. */
-static unsigned
-silent_workers(const struct worker *w)
+/* What is wrong with workers: numbers of slots, as a list for people. */
+struct trouble {
+	unsigned silent, backing_off;
+	char slots[WORKERS_MAX * 3 + 1];
+	size_t len;
+};
+
+static void
+add_slot(struct trouble *t, unsigned slot)
 {
-	unsigned i, n = 0;
+	int n = snprintf(t->slots + t->len, sizeof t->slots - t->len, "%s%u",
+	    t->len > 0 ? "," : "", slot);
+
+	if (n > 0 && (size_t)n < sizeof t->slots - t->len)
+		t->len += (size_t)n;
+	else
+		t->slots[t->len] = '\0';
+}
+
+/* Workers whose loop has not turned for long, and those that failed often and are kept waiting. */
+static void
+find_trouble(const struct worker *w, struct trouble *t)
+{
+	unsigned i;
 	uint64_t limit = w->set.stuck_timeout * 2 + 1000, now = clock_ms();
 
+	t->silent = t->backing_off = 0;
+	t->len = 0;
+	t->slots[0] = '\0';
 	for (i = 0; i < w->r->caps.workers; i++) {
 		const struct slot *s = region_slot(w->r, i);
 		uint64_t beat = word_get(&s->beat);
+		bool waits = word_get(&s->backoff_until) > now;
 
 		if (!region_slot_is_open(w->r, i))
 			continue;
-		if (word_get(&s->backoff_until) > now || (beat < now && now - beat > limit))
-			n++;
+		if (waits)
+			t->backing_off++;
+		else if (beat < now && now - beat > limit)
+			t->silent++;
+		else
+			continue;
+		add_slot(t, i);
 	}
-	return n;
 }
 
 static bool
@@ -80,17 +107,19 @@ answer(struct http *h, unsigned status, const char *word, const char *more)
 void
 health_all(struct http *h)
 {
-	bool channel = probe_channel(h);
-	unsigned silent = silent_workers(h->w);
-	char checks[256];
+	bool channel = probe_channel(h), good;
+	char checks[320];
+	struct trouble t;
 
-	if (channel && silent == 0 && !is_draining(h)) {
+	find_trouble(h->w, &t);
+	good = t.silent + t.backing_off == 0;
+	if (channel && good && !is_draining(h)) {
 		answer(h, 200, "healthy", "");
 		return;
 	}
 	snprintf(checks, sizeof checks, ",\"checks\":{\"channel\":\"%s\",\"workers\":\"%s\","
-	    "\"workers_silent\":%u}", channel ? "ok" : "failed", silent == 0 ? "ok" : "failed",
-	    silent);
+	    "\"workers_silent\":%u,\"workers_backing_off\":%u,\"slots\":[%s]}",
+	    channel ? "ok" : "failed", good ? "ok" : "failed", t.silent, t.backing_off, t.slots);
 	answer(h, 503, is_draining(h) ? "draining" : "degraded", checks);
 }
 

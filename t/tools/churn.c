@@ -7,6 +7,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "t/tools/lost.h"
 #include "t/tools/subscribers.h"
 
 enum { STAY_MAX_MS = 300, AWAY_MAX_MS = 50, WATCH_MS = 200 };
@@ -57,7 +58,6 @@ gone(struct visitor *v, uint64_t now)
 	struct follower *f = &v->s.follow[0];
 
 	v->s.has_since = f->next > 1 && crowd_random(2) == 0;
-	v->s.resume_from = f->next - 1;
 	f->live = false;
 	v->s.waiting = 0;
 	v->s.ready = false;
@@ -70,7 +70,7 @@ on_close(struct client *c, int code, const char *why)
 {
 	struct visitor *v = (struct visitor *)c;
 
-	if (v->visit != VISIT_CLOSING || code != 1000)
+	if (!lost_take(c) && (v->visit != VISIT_CLOSING || code != 1000))
 		crowd_closed("visitor", c->id, code, why);
 	gone(v, client_now());
 }

@@ -150,6 +150,16 @@ bind_source(int fd, int id)
 	(void)bind(fd, (struct sockaddr *)&from, sizeof from);
 }
 
+static void
+note_port(struct client *c)
+{
+	struct sockaddr_in a;
+	socklen_t n = sizeof a;
+
+	if (getsockname(c->fd, (struct sockaddr *)&a, &n) == 0)
+		c->port = ntohs(a.sin_port);
+}
+
 void
 client_open(struct client *c)
 {
@@ -161,6 +171,7 @@ client_open(struct client *c)
 	c->got_close = false;
 	c->close_code = CLOSE_NONE;
 	c->in_chunked = false;
+	c->port = 0;
 	c->last_rx = client_now();
 	net.pending++;
 	net.opened++;
@@ -177,6 +188,7 @@ client_open(struct client *c)
 		client_finish(c, CLOSE_NONE, strerror(errno));
 		return;
 	}
+	note_port(c);
 	set_epoll(c, EPOLL_CTL_ADD);
 }
 

@@ -58,6 +58,7 @@ struct client {
 	const struct client_ops *ops;
 	int fd;
 	int id;
+	uint16_t port;			/* ours, of the last connection */
 	enum client_state state;
 	bool websocket;			/* upgrade at once */
 	bool unread;			/* do not read on EPOLLIN, the role calls client_read() */

@@ -17,6 +17,7 @@
 #include <sys/resource.h>
 
 #include "t/tools/client.h"
+#include "t/tools/lost.h"
 #include "t/tools/oracle.h"
 #include "t/tools/publishers.h"
 #include "t/tools/subscribers.h"
@@ -50,6 +51,10 @@ crowd_closed(const char *role, int id, int code, const char *why)
 	tally.closed++;
 	if (strcmp(why, strerror(ECONNRESET)) == 0)
 		tally.resets++;
+	else if (strcmp(why, strerror(ECONNREFUSED)) == 0)
+		tally.refused++;
+	else if (strcmp(why, strerror(ETIMEDOUT)) == 0)
+		tally.timed_out++;
 	oracle_violation("%s %d: closed, %d: %s", role, id, code, why);
 }
 
@@ -111,7 +116,7 @@ run_for(double seconds)
 {
 	uint64_t end = client_now() + (uint64_t)(seconds * 1e9);
 
-	while (client_now() < end) {
+	while (client_now() < end && (!opt.commands || lost_tick(client_now()))) {
 		client_poll(1);
 		tick_all();
 	}
@@ -142,6 +147,8 @@ drain(void)
 static int
 usual_run(void)
 {
+	if (opt.commands)
+		lost_begin();
 	publishers_new();
 	subscribers_new();
 	sse_new();

@@ -19,7 +19,7 @@ struct crowd_options {
 	int history;
 	int ping_ms;
 	int seed;
-	bool strict_gap, echo, resume;
+	bool strict_gap, echo, commands, resume;
 	char headers[1024];
 };
 

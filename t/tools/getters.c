@@ -11,6 +11,7 @@
 
 #include "t/tools/client.h"
 #include "t/tools/crowd.h"
+#include "t/tools/lost.h"
 #include "t/tools/oracle.h"
 #include "t/tools/publishers.h"
 
@@ -45,6 +46,8 @@ getter_on_response(struct client *c, const struct response *r)
 	tally.http++;
 	g->due--;
 	g->answered++;
+	if (r->status != 200)
+		tally.http_failed++;
 	if (g->due < 0 || r->status != 200 || r->close ||
 	    memmem(r->body.p, r->body.len, "\"healthy\"", 9) == NULL)
 		oracle_violation("getter %d: /health answered %d: %.*s", c->id, r->status,
@@ -62,8 +65,12 @@ getter_on_close(struct client *c, int code, const char *why)
 {
 	struct getter *g = (struct getter *)c;
 
-	if (g->due > 0 || !crowd_is_idle_close(c->last_rx, why))
+	if (lost_take(c))
+		tally.slot_http += (uint64_t)g->due;
+	else if (g->due > 0 || !crowd_is_idle_close(c->last_rx, why)) {
+		tally.http_failed += (uint64_t)g->due;
 		crowd_closed("getter", c->id, code, why);
+	}
 	g->due = 0;
 	g->next = client_now() + 100000000u;
 }

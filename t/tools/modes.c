@@ -53,8 +53,10 @@ guest_on_response(struct client *c, const struct response *r)
 	guest_done((struct guest *)c);
 	if (r->status == 200)
 		guests_served++;
-	else
+	else {
+		tally.http_failed++;
 		oracle_violation("guest %d: /health answered %d", c->id, r->status);
+	}
 	client_drop(c);
 }
 
@@ -90,7 +92,7 @@ mode_storm(void)
 		client_poll(10);
 	for (int i = 0; i < opt.storm; i++) {
 		if (!guests[i].done) {
-			tally.stalled++;
+			tally.timed_out++;
 			oracle_violation("guest %d: not served in %g s", i, opt.connect);
 		}
 		if (guests[i].took > slowest)

@@ -47,6 +47,7 @@ static const struct row {
 	{ "history", KIND_INT, &opt.history, "N: events per channel the server keeps (1000)" },
 	{ "header", KIND_HEADER, NULL, "'Name: value': goes into every request" },
 	{ "seed", KIND_INT, &opt.seed, "N: of the payloads and of the churn (1)" },
+	{ "commands", KIND_FLAG, &opt.commands, "stdin tells which connections will be lost" },
 	{ "strict-gap", KIND_FLAG, &opt.strict_gap, "a gap is a violation" },
 	{ "stall", KIND_NUMBER, &opt.stall, "N: seconds to wait for what is owed (5)" },
 	{ "drain", KIND_NUMBER, &opt.drain, "N: seconds to wait at the end (15)" },

@@ -49,8 +49,12 @@ struct channel {
 	struct cell *cells;		/* by seq */
 	size_t cells_cap;
 	uint64_t newest;
-	uint64_t sent, answered;
+	uint64_t sent, answered, unsure;
 	struct known known[KNOWN_FRAMES];
+};
+
+struct range {
+	uint32_t from, to;
 };
 
 struct publisher {
@@ -58,6 +62,8 @@ struct publisher {
 	size_t cap;
 	uint32_t sent, answered;
 	uint64_t last_seq;
+	struct range *unsure;		/* numbers that were lost with a slot */
+	size_t nunsure;
 };
 
 struct oracle_tally tally;
@@ -282,6 +288,34 @@ oracle_refused(uint32_t p, uint32_t n, int channel, struct slice error)
 	o.channels[channel].sent--;
 }
 
+uint32_t
+oracle_unsure(uint32_t p, int channel)
+{
+	struct publisher *pub = &o.publishers[p];
+	uint32_t n = pub->sent - pub->answered;
+
+	if (n == 0)
+		return pub->sent;
+	pub->unsure = realloc(pub->unsure, (pub->nunsure + 1) * sizeof *pub->unsure);
+	assert(pub->unsure != NULL);
+	pub->unsure[pub->nunsure++] = (struct range){ pub->answered + 1, pub->sent };
+	pub->answered = pub->sent;
+	o.channels[channel].unsure += n;
+	tally.unsure += n;
+	return pub->sent;
+}
+
+static bool
+is_unsure(const struct cell *cell)
+{
+	const struct publisher *pub = &o.publishers[cell->p];
+
+	for (size_t i = 0; i < pub->nunsure; i++)
+		if (cell->n >= pub->unsure[i].from && cell->n <= pub->unsure[i].to)
+			return true;
+	return false;
+}
+
 void
 oracle_epoch(int channel, struct slice epoch)
 {
@@ -471,7 +505,7 @@ oracle_final_seq(int channel, uint64_t seq)
 static void
 walk_channel(const struct channel *ch, uint32_t *last)
 {
-	uint64_t holes = 0;
+	uint64_t holes = 0, came = 0;	/* of those that are unsure */
 
 	for (uint64_t seq = 1; seq <= ch->newest; seq++) {
 		const struct cell *cell = &ch->cells[seq];
@@ -487,8 +521,10 @@ walk_channel(const struct channel *ch, uint32_t *last)
 			    cell->n, last[cell->p]);
 		}
 		last[cell->p] = cell->n;
+		came += is_unsure(cell);
 	}
-	if (ch->sent == ch->answered && (holes > 0 || ch->newest != ch->answered))
+	if (ch->sent == ch->answered + ch->unsure && (holes > ch->unsure - came ||
+	    ch->newest != ch->answered + came + holes))
 		oracle_violation("%s: %" PRIu64 " answered, newest seq %" PRIu64 ", %" PRIu64
 		    " seqs that nobody published", ch->name, ch->answered, ch->newest, holes);
 }

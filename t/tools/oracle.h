@@ -17,8 +17,9 @@ enum { EPOCH_LEN = 16 };
 /* Single counters of a run, in the order in which they are printed. */
 #define ORACLE_COUNTERS(X)							\
 	X(published) X(replies) X(deliveries) X(gaps) X(gap_events) X(http) X(pongs)	\
-	X(visits) X(recovered) X(unrecovered) X(closed) X(resets) X(lost) X(doubled)	\
-	X(reordered) X(torn) X(stalled) X(violations)
+	X(visits) X(recovered) X(unrecovered) X(slot_lost) X(slot_http) X(resumed)	\
+	X(unsure) X(http_failed) X(refused) X(timed_out) X(closed) X(resets) X(lost)	\
+	X(doubled) X(reordered) X(torn) X(stalled) X(violations)
 
 struct oracle_tally {
 #define X(name) uint64_t name;
@@ -67,6 +68,12 @@ void oracle_reply(uint32_t p, uint32_t n, int channel, uint64_t seq, struct slic
 
 /* The answer to p's message n was an error: it has no seq, and that is a violation. */
 void oracle_refused(uint32_t p, uint32_t n, int channel, struct slice error);
+
+/*
+ * The connection of p is gone with its slot: what is not answered may have been published or not,
+ * and will never be answered. Returns the number of p's last message.
+ */
+uint32_t oracle_unsure(uint32_t p, int channel);
 
 /* The channel's epoch was told to somebody: it must be the same for everybody. */
 void oracle_epoch(int channel, struct slice epoch);

@@ -13,6 +13,7 @@
 
 #include "t/tools/client.h"
 #include "t/tools/crowd.h"
+#include "t/tools/lost.h"
 #include "t/tools/oracle.h"
 
 enum { WATCH_MS = 200 };
@@ -172,10 +173,11 @@ on_response(struct client *c, const struct response *r)
 	if (p->answered > p->sent)
 		oracle_violation("publisher %" PRIu32 ": an answer too many", p->id);
 	else if (r->status != 202 || seq == UINT64_MAX || r->close ||
-	    !scan_is_string(scan_get(m, n, "channel"), oracle_channel_name(p->channel)))
+	    !scan_is_string(scan_get(m, n, "channel"), oracle_channel_name(p->channel))) {
+		tally.http_failed++;
 		oracle_refused(p->id, p->answered, p->channel,
 		    (struct slice){ r->head.p, r->head.len + r->body.len });
-	else
+	} else
 		oracle_reply(p->id, p->answered, p->channel, seq, scan_get(m, n, "epoch"),
 		    client_rx_time());
 }
@@ -202,8 +204,16 @@ on_close(struct client *c, int code, const char *why)
 {
 	struct publisher *p = (struct publisher *)c;
 
+	if (lost_take(c)) {
+		p->f.live = p->ready = false;
+		p->answered = oracle_unsure(p->id, p->channel);
+		client_open(c);
+		return;
+	}
 	oracle_final_follower(&p->f);
 	p->f.live = false;
+	if (!c->websocket && p->sent > p->answered)
+		tally.http_failed += p->sent - p->answered;
 	if (!c->websocket && p->sent == p->answered && crowd_is_idle_close(c->last_rx, why)) {
 		p->ready = false;
 		client_open(c);

@@ -19,7 +19,7 @@ struct scan_member {
 	struct slice value;		/* with them, if it is a string */
 };
 
-enum { SCAN_MEMBERS_MAX = 16 };
+enum { SCAN_MEMBERS_MAX = 48 };
 
 /*
  * Splits the object in `text` into its members.  Returns their number, at most SCAN_MEMBERS_MAX,

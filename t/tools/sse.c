@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "t/tools/lost.h"
 #include "t/tools/subscribers.h"
 
 enum { WATCH_MS = 200 };
@@ -36,8 +37,12 @@ on_open(struct client *c)
 	struct stream *s = (struct stream *)c;
 
 	client_queuef(c, "GET /api/channels/%s/events HTTP/1.1\r\nHost: %s:%d\r\n"
-	    "Accept: text/event-stream\r\n%s\r\n", oracle_channel_name(s->f.channel), opt.host,
+	    "Accept: text/event-stream\r\n%s", oracle_channel_name(s->f.channel), opt.host,
 	    opt.port, opt.headers);
+	if (s->f.next > 0 && *oracle_epoch_of(s->f.channel) != '\0')
+		client_queuef(c, "Last-Event-ID: %s:%" PRIu64 "\r\n",
+		    oracle_epoch_of(s->f.channel), s->f.next - 1);
+	client_queuef(c, "\r\n");
 	client_flush(c);
 }
 
@@ -47,13 +52,17 @@ on_head(struct client *c, const struct response *r)
 	struct stream *s = (struct stream *)c;
 
 	if (r->status != 200 || memmem(r->head.p, r->head.len, "text/event-stream", 17) == NULL) {
+		tally.http_failed++;
 		oracle_violation("stream %d: answered %d", c->id, r->status);
 		client_drop(c);
 		return false;
 	}
 	tally.http++;
 	s->f.live = true;
-	s->f.next = 1;
+	if (s->f.next == 0)
+		s->f.next = 1;
+	else
+		tally.resumed++;
 	return true;
 }
 
@@ -151,6 +160,12 @@ on_close(struct client *c, int code, const char *why)
 {
 	struct stream *s = (struct stream *)c;
 
+	if (lost_take(c)) {
+		s->f.live = false;
+		s->len = 0;
+		client_open(c);
+		return;
+	}
 	oracle_final_follower(&s->f);
 	s->f.live = false;
 	crowd_closed("stream", c->id, code, why);
@@ -214,7 +229,8 @@ bool
 sse_are_settled(void)
 {
 	for (int i = 0; i < opt.sse; i++)
-		if (oracle_is_owed(&streams[i].f))
+		if (streams[i].c.state == CLIENT_CONNECTING || streams[i].c.state == CLIENT_HTTP ||
+		    oracle_is_owed(&streams[i].f))
 			return false;
 	return true;
 }

@@ -13,11 +13,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "t/tools/lost.h"
+
 enum {
 	SLOW_BYTES = 4096,		/* per turn */
 	SLOW_TURN_MS = 50,
-	WATCH_MS = 200,
-	PENDING_MAX = 128		/* connections on their way at a time */
+	WATCH_MS = 200
 };
 
 static struct sub *subs;
@@ -38,17 +39,23 @@ find_follower(struct sub *s, struct slice channel)
 	return NULL;
 }
 
+static bool
+goes_on(const struct sub *s, const struct follower *f)
+{
+	return s->has_since && f->next > 0 && *oracle_epoch_of(f->channel) != '\0';
+}
+
 void
 sub_subscribe_all(struct sub *s)
 {
 	for (int i = 0; i < s->nfollow; i++) {
 		const struct follower *f = &s->follow[i];
 
-		if (s->has_since && i == 0)
+		if (goes_on(s, f))
 			client_queue_textf(&s->c, "{\"type\":\"subscribe\",\"channel\":\"%s\","
 			    "\"since\":{\"epoch\":\"%s\",\"seq\":%" PRIu64 "}}",
 			    oracle_channel_name(f->channel), oracle_epoch_of(f->channel),
-			    s->resume_from);
+			    f->next - 1);
 		else
 			client_queue_textf(&s->c, "{\"type\":\"subscribe\",\"channel\":\"%s\"}",
 			    oracle_channel_name(f->channel));
@@ -59,15 +66,17 @@ sub_subscribe_all(struct sub *s)
 
 /* The server did not resume: that is wrong if what was missed is surely kept. */
 static void
-judge_unrecovered(const struct sub *s, uint64_t newest)
+judge_unrecovered(const struct sub *s, const struct follower *f, uint64_t newest)
 {
+	uint64_t from = f->next - 1;
+
 	tally.unrecovered++;
-	if (newest < s->resume_from)
+	if (newest < from)
 		oracle_violation("client %d: resumed at %" PRIu64 ", newest is %" PRIu64, s->c.id,
-		    s->resume_from, newest);
-	else if (newest - s->resume_from < (uint64_t)opt.history * 3 / 4)
+		    from, newest);
+	else if (s->resumes || newest - from < (uint64_t)opt.history * 3 / 4)
 		oracle_violation("client %d: not resumed from %" PRIu64 ", newest is %" PRIu64,
-		    s->c.id, s->resume_from, newest);
+		    s->c.id, from, newest);
 }
 
 static void
@@ -75,7 +84,7 @@ on_subscribed(struct sub *s, struct follower *f, const struct scan_member *m, in
 {
 	struct slice recovered = scan_get(m, n, "recovered");
 	uint64_t seq = scan_number(scan_get(m, n, "seq"));
-	bool since = s->has_since && f == &s->follow[0];
+	bool since = goes_on(s, f);
 
 	s->waiting--;
 	oracle_epoch(f->channel, scan_get(m, n, "epoch"));
@@ -84,16 +93,19 @@ on_subscribed(struct sub *s, struct follower *f, const struct scan_member *m, in
 		return;
 	}
 	f->live = true;
-	f->next = seq + 1;
 	f->missing_from = f->missing_to = 0;
 	if (since && recovered.len == 4) {
 		tally.recovered++;
-		f->next = s->resume_from + 1;
-	} else if (since) {
-		judge_unrecovered(s, seq);
+	} else {
+		if (since)
+			judge_unrecovered(s, f, seq);
+		f->next = seq + 1;
 	}
-	if (s->waiting == 0)
-		s->ready = true;
+	if (s->waiting > 0)
+		return;
+	s->ready = true;
+	tally.resumed += s->resumes;
+	s->resumes = false;
 }
 
 static void
@@ -172,15 +184,23 @@ on_open(struct client *c)
 }
 
 static void
+come_back(struct sub *s)
+{
+	for (int i = 0; i < s->nfollow; i++)
+		s->follow[i].live = false;
+	s->waiting = s->pings_due = 0;
+	s->ready = false;
+	s->has_since = s->resumes = true;
+	client_open(&s->c);
+}
+
+static void
 on_close(struct client *c, int code, const char *why)
 {
 	struct sub *s = (struct sub *)c;
 
-	if (opt.resume && code == CLOSE_NONE && s->nfollow == 1 && s->ready) {
-		s->away = s->has_since = true;
-		s->resume_from = s->follow[0].next - 1;
-		s->follow[0].live = s->ready = false;
-		s->waiting = s->pings_due = 0;
+	if (lost_take(c)) {
+		come_back(s);
 		return;
 	}
 	for (int i = 0; i < s->nfollow; i++)
@@ -255,11 +275,9 @@ subscribers_are_ready(void)
 static bool
 is_owed(const struct sub *s)
 {
-	if (s->away)
-		return true;
 	if (!client_is_open(&s->c))
 		return false;
-	if (s->waiting > 0 || s->pings_due > 0)
+	if (!s->ready || s->waiting > 0 || s->pings_due > 0)
 		return true;
 	for (int i = 0; i < s->nfollow; i++)
 		if (oracle_is_owed(&s->follow[i]))
@@ -309,10 +327,6 @@ subscribers_tick(uint64_t now)
 	for (int i = 0; i < subs_count; i++) {
 		struct sub *s = &subs[i];
 
-		if (s->away && client_pending() < PENDING_MAX) {
-			s->away = false;
-			client_open(&s->c);
-		}
 		if (opt.ping_ms > 0 && crowd_phase == CROWD_RUN && s->c.state == CLIENT_WS &&
 		    !s->slow)
 			send_ping(s, now);

@@ -21,9 +21,8 @@ struct sub {
 	bool ready;			/* all subscriptions were answered once */
 	uint64_t progress;
 	uint64_t next_ping;
-	uint64_t resume_from;		/* the `since` of the first subscription, if has_since */
-	bool has_since;
-	bool away;			/* --resume: was cut off, and comes again */
+	bool has_since;			/* it was there before: it goes on where it was */
+	bool resumes;			/* its slot was lost, not all is subscribed again yet */
 };
 
 /* Prepares a sub for channels first, first + 1, …; ops may be NULL for the plain ones. */
