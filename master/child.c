@@ -15,7 +15,7 @@
 void
 child_init(struct child *c)
 {
-	*c = (struct child) { .pidfd = -1, .line = -1 };
+	*c = (struct child) { .pidfd = -1, .line = -1, .end = { -1, -1 } };
 }
 
 static void
@@ -41,14 +41,17 @@ child_open(struct child *c, const char *path, _Atomic int32_t *line, _Atomic int
 		return -1;
 	}
 	c->line = pair[0];
-	*line = pair[1];
-	*door = listening;
+	/* the words are its own from the fork on */
+	*line = c->end[0] = pair[1];
+	*door = c->end[1] = listening;
 	return 0;
 }
 
 void
 child_forked(struct child *c, pid_t pid)
 {
+	close_fd(&c->end[0]);
+	close_fd(&c->end[1]);
 	if (pid < 0) {
 		close_fd(&c->line);
 		return;

@@ -9,8 +9,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "ipc/backoff.h"
 #include "ipc/line.h"
-#include "master/backoff.h"
 
 struct event;
 struct master;
@@ -19,6 +19,7 @@ struct child {
 	pid_t pid;		/* for people; 0: none, or not yet known */
 	int pidfd;		/* for signals; -1: none, or not yet known */
 	int line;		/* hangs up when nobody is left at its other end; -1: none */
+	int end[2];		/* its line and door, until it is forked; -1 */
 	bool running;		/* until that was seen, and nobody of it is left */
 	bool reaped;		/* status is its last one's */
 	int status;
@@ -31,11 +32,11 @@ void child_init(struct child *c);
 
 /*
  * Begins a line and a door at the path. Their other ends' numbers are stored in *line and *door,
- * for the table of the process to be forked; close them here after the fork. 0, or -1 with errno.
+ * for the table of the process to be forked. 0, or -1 with errno.
  */
 int child_open(struct child *c, const char *path, _Atomic int32_t *line, _Atomic int32_t *door);
 
-/* It was forked, or, with pid -1, could not be. */
+/* It was forked, or, with pid -1, could not be. Its ends are closed here. */
 void child_forked(struct child *c, pid_t pid);
 
 /* It was there before this master; the line is owned from now on. */

@@ -76,8 +76,6 @@ start_logger(struct master *m)
 		logger_run(&m->h);
 	}
 	sigprocmask(SIG_SETMASK, &old, NULL);
-	close(slot->line);
-	close(slot->door);
 	child_forked(c, pid);
 	if (pid > 0)
 		c->start_at = clock_ms();

@@ -43,7 +43,6 @@ struct slot_state {
 	uint64_t seen_at;	/* ms, when that worker was first seen */
 	uint64_t missing_at;	/* ms, since when there is no worker; 0 */
 	bool ending;		/* that worker was told to end */
-	uint64_t ending_at;	/* ms, when */
 	uint64_t kill_at;
 };
 

@@ -114,8 +114,10 @@ reload_begin(struct master *m, char *err, size_t n)
 
 	if (m->reload.state != RELOAD_NONE || m->upgrade.state != UPGRADE_NONE) {
 		m->reload.again = true;
+		word32_set(&head->reload_wanted, 1);
 		return 0;
 	}
+	word32_set(&head->reload_wanted, 0);
 	if (load(m, &log_fd, err, n) != 0) {
 		word_set(&head->reload_failed, word_get(&head->reload_failed) + 1);
 		log_error("reload refused, nothing is changed: %s", err);
@@ -184,7 +186,8 @@ void
 reload_resume(struct master *m)
 {
 	char err[CONF_ERROR_MAX], names[512];
-	bool changed = conf_load(&m->source, &m->next, err, sizeof err) != 0 ||
+	bool changed = word32_get(&m->h.region.head->reload_wanted) != 0 ||
+	    conf_load(&m->source, &m->next, err, sizeof err) != 0 ||
 	    conf_diff(&m->settings, &m->next, true, names, sizeof names) != 0;
 
 	logging_restart(m);

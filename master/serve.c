@@ -12,7 +12,7 @@
 #include "shm/dirty.h"
 #include "shm/slot_layout.h"
 
-enum { AWAY_MS = 300 };		/* without a worker for so long, a slot's listeners are lent */
+enum { AWAY_LEAST_MS = 300 };	/* without a beat for so long, a slot's listeners are lent */
 
 static struct slot *
 slot_of(const struct master *m, unsigned i)
@@ -110,14 +110,15 @@ serve_resize(struct master *m)
 static bool
 takes(struct master *m, unsigned i, uint64_t now)
 {
-	const struct slot_state *s = &m->slot[i];
 	const struct slot *slot = slot_of(m, i);
-	uint64_t died = word_get(&slot->died_us) / 1000;
+	uint64_t beat = word_get(&slot->beat), limit = m->settings.stuck_timeout;
 
-	if (!is_open(m, i) || !s->keeper.running || word_get(&slot->backoff_until) != 0)
-		return false;
-	return (died == 0 || now < died + AWAY_MS) &&
-	    (!s->ending || now < s->ending_at + 2 * AWAY_MS);
+	if (limit < AWAY_LEAST_MS)
+		limit = AWAY_LEAST_MS;
+	if (beat < m->slot[i].started_at)
+		beat = m->slot[i].started_at;
+	return is_open(m, i) && m->slot[i].keeper.running &&
+	    word_get(&slot->backoff_until) == 0 && now < beat + limit;
 }
 
 static void

@@ -20,8 +20,8 @@ unsigned serve_end(const struct master *m);
 void serve_resize(struct master *m);
 
 /*
- * Gives each listener to a worker: its own, or, while that is closed, or waits for the end of a
- * back-off or of a process that does not go, another's.
+ * Gives each listener to a worker: its own, or, while that is closed, has not beaten for
+ * stuck_timeout, or waits for the end of a back-off, another's.
  */
 void serve_tick(struct master *m);
 

@@ -85,8 +85,6 @@ start_keeper(struct master *m, unsigned i)
 		keeper_run(&m->h);
 	}
 	sigprocmask(SIG_SETMASK, &old, NULL);
-	close(slot->line);
-	close(slot->door);
 	child_forked(k, pid);
 	if (pid < 0)
 		cannot_start(m, i);

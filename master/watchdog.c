@@ -64,7 +64,6 @@ end_worker(struct master *m, unsigned i, uint64_t now, uint64_t silent)
 	uint32_t fault = word32_get(&slot->signal);
 
 	m->slot[i].ending = true;
-	m->slot[i].ending_at = now;
 	m->slot[i].kill_at = now + ABORT_MS;
 	if (fault != 0) {
 		log_warning("worker had a fault and does not come to its end, its core is cut "

@@ -88,6 +88,8 @@ struct region_head {
 	word32 stopping;	/* 1: QUIT or TERM was received */
 	word64 idempotency_period;	/* in force, from 1 */
 	word64 idempotency_turned;	/* ms, CLOCK_MONOTONIC, when it began; 0 not yet known */
+	word32 reload_wanted;	/* one was asked for that has not begun; the next master's, too */
+	word32 spare;
 	word64 reloads;
 	word64 reload_failed;
 	word64 open_slots;	/* bits of the workers that take connections of others */

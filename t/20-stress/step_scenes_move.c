@@ -81,6 +81,7 @@ hint(struct oracle *o, unsigned slot)
 static void
 order(struct oracle *o, unsigned to)
 {
+	kill(o->s->master, SIGSTOP);	/* it would set the word as it should be */
 	word_set(&o->s->r.head->open_slots, 1ull << to);
 	hint(o, !to);
 }
@@ -99,6 +100,7 @@ static void
 stay(struct oracle *o)
 {
 	word_set(&o->s->r.head->open_slots, EVERYBODY);
+	kill(o->s->master, SIGCONT);
 }
 
 /* Everybody goes there; then nobody moves. */

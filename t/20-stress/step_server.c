@@ -62,8 +62,8 @@ run_plenumd(const struct server *s, const char *plenumd, int cpu, unsigned worke
 		"channel_idle=1h",
 		"log_level=warning",
 	};
-	const char *argv[2 * sizeof fixed / sizeof fixed[0] + 12];
-	char run_dir[128], log[128], conf[128], count[32];
+	const char *argv[2 * sizeof fixed / sizeof fixed[0] + 14];
+	char run_dir[128], log[128], conf[128], count[32], most[32];
 	struct rlimit no_core = { 0, 0 };
 	cpu_set_t set;
 	size_t n = 0, i;
@@ -79,8 +79,11 @@ run_plenumd(const struct server *s, const char *plenumd, int cpu, unsigned worke
 		argv[n++] = fixed[i];
 	}
 	snprintf(count, sizeof count, "workers=%u", workers);
+	snprintf(most, sizeof most, "workers_max=%u", workers);
 	argv[n++] = "-D";
 	argv[n++] = count;
+	argv[n++] = "-D";
+	argv[n++] = most;
 	argv[n++] = "-D";
 	argv[n++] = run_dir;
 	snprintf(conf, sizeof conf, "%s/conf", s->dir);

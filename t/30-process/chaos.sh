@@ -29,6 +29,7 @@ check "which leaves out what is not wanted" \
     "$(plan --seed 4 | tail -n +2 | grep -v upgrade)"
 
 check "clients of killed, stopped and renewed workers notice nothing" chaos --warm 1 \
+    --with upgrade,master,workers \
     --clients 200 --room 40 --deliveries 12000 --http 200 --kill-ms 300 --storm 200 \
     -- --slow 3 --churn 4
 check "workers were killed" [ "$(done_of 'workers killed')" -ge 5 ]

@@ -63,6 +63,20 @@ check "status is 1 when it died" gives 1 status
 check "start is 0 after that" wait_until 10 gives 0 start
 master=$(pid)
 check "it serves again" serves
+pids="$(keeper 0) $(worker 0)"
+kill -USR1 "$master"
+check "upgrade is 0" gives 0 upgrade
+follows() { has "$log" "all slots run the new program" && serves; }
+check "and done" wait_until 20 follows
+check "by the same master and keepers" is "$(pid) $(keeper 0)" "$master ${pids% *}"
+pids="$(keeper 0) $(worker 0) $(keeper 1) $(worker 1)"
+kill -KILL "$master"
+wait_until 5 gone "$master"
+[ ! -d "/proc/$master" ] || cat "$dir/ended" > "$run/plenumd.pid"
+check "stop is 0 when only the master has died" gives 0 stop
+check "and ends all the others" wait_until 5 all_gone $pids
+check "start is 0" gives 0 start
+master=$(pid)
 check "stop is 0" gives 0 stop
 check "nothing is left" wait_until 5 gone "$master"
 check "status is 3 then" gives 3 status

@@ -75,9 +75,6 @@ for s in HUP INT TERM QUIT; do
 	kill -$s $pids
 done
 check "HUP, INT, TERM and QUIT mean nothing to the others" untouched "$pids"
-kill -USR2 "$master"
-check "USR2 is answered in the log" wait_until 5 has "$log" "not available in this version"
-check "and changes nothing" untouched "$pids"
 
 # --- the end ---
 check "TERM ends plenumd with 0" stop TERM

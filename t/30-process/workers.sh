@@ -6,6 +6,7 @@
 CROWD=${CROWD:-./t/tools/crowd}
 seed=${WORKERS_SEED:-$$}
 RANDOM=$seed
+ulimit -c 0
 echo "# seed $seed"
 
 begin() { launch -c "$conf" -D message_rate=65535 -D workers_max=6 "$@"; }
@@ -55,7 +56,7 @@ check "no slot was lost" has_no "$log" "connections are gone"
 served() {
 	local i
 	for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
-		curl -s -m 2 -o /dev/null "$(url)health/live" || return 1
+		curl -s -m "${1:-2}" -o /dev/null "$(url)health/live" || return 1
 	done
 }
 check "set to one, all listeners are served" set_workers 1
@@ -70,12 +71,19 @@ begin
 check "a new master takes the new number" wait_until 20 has_workers 3
 check "new clients are served" served
 
-# a worker that stands still does not keep the clients that come: its listeners are lent
-old=$(worker 1)
-kill -STOP "$old" "$(keeper 1)"
-kill -KILL "$old"
-lent() { has <(ctl show workers) . && served; }
-check "the listeners of a slot that does not come back are lent" wait_until 10 lent
-check "it comes back" wait_until 15 whole 1
+# a slot in back-off does not keep the clients that come: its listeners are lent
+fault() {
+	local p
+	wait_until 10 whole 1 && p=$(worker 1) && kill -SEGV "$p" && wait_until 5 gone "$p"
+}
+for i in 1 2 3 4 5 6 7 8 9 10 11; do
+	fault
+done
+backs_off() { ctl show workers | awk '$1 == 1 { exit !($0 ~ / no /) }'; }
+check "a worker that faults again and again waits" wait_until 2 backs_off
+check "meanwhile another takes its clients" served 1
+check "it waits still" backs_off
+check "and comes back" wait_until 10 whole 1
+check "with its clients" served
 check "it ends in order" stop
 finish

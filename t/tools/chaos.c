@@ -317,6 +317,7 @@ main(int argc, char **argv)
 	run.server.setting[run.server.nsettings++] = "history=200";
 	run.server.setting[run.server.nsettings++] = "arena=8M";
 	run.server.setting[run.server.nsettings++] = "log_level=notice";
+	run.server.setting[run.server.nsettings++] = "upgrade_grace=1s";
 	read_options(argc, argv);
 	steps = chaos_plan_new(&run.o.plan, &n);
 	print_plan(steps, n);
