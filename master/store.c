@@ -218,10 +218,13 @@ are_kinds_right(const struct region *r)
 	unsigned slot, i;
 	struct stat st;
 
-	for (i = 0; i < WRITERS_MAX; i++)
-		if (region_has_writer(r, i) && (fstat(where(region_slot(r, i)->event_fd), &st) != 0 ||
-		    (st.st_mode & S_IFMT) != 0))
+	for (i = 0; i < WRITERS_MAX; i++) {
+		if (!region_has_writer(r, i))
+			continue;
+		if (fstat(where(region_slot(r, i)->event_fd), &st) != 0 ||
+		    (st.st_mode & S_IFMT) != 0)
 			return false;
+	}
 	for (slot = 0; slot < r->caps.workers; slot++) {
 		if (!is_socket(where(region_slot(r, slot)->inbox), SOCK_SEQPACKET) ||
 		    !is_socket(where(region_slot(r, slot)->outbox), SOCK_SEQPACKET))
