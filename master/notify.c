@@ -64,7 +64,10 @@ union ancillary {
 	char bytes[CMSG_SPACE(sizeof(int))];
 };
 
-/* Many in a row: unlike the others these must not be lost when the manager has much to read. */
+/*
+ * Many in a row: unlike the others these must not be lost when the manager has much to read. One
+ * that does not read at all is waited for once.
+ */
 static bool
 tell_patiently(const char *text, int fd)
 {
@@ -72,11 +75,11 @@ tell_patiently(const char *text, int fd)
 	struct iovec v = { .iov_base = (void *)(uintptr_t)text, .iov_len = strlen(text) };
 	struct msghdr h = { .msg_name = &to, .msg_namelen = to_len, .msg_iov = &v,
 		.msg_iovlen = 1 };
+	static bool is_deaf;
 	union ancillary a;
-	ssize_t r;
 	int s;
 
-	s = to_len == 0 ? -1 : socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	s = to_len == 0 || is_deaf ? -1 : socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	if (s < 0)
 		return false;
 	if (fd >= 0) {
@@ -89,9 +92,9 @@ tell_patiently(const char *text, int fd)
 		memcpy(CMSG_DATA(&a.head), &fd, sizeof fd);
 	}
 	setsockopt(s, SOL_SOCKET, SO_SNDTIMEO, &most, sizeof most);
-	r = sendmsg(s, &h, MSG_NOSIGNAL);
+	is_deaf = sendmsg(s, &h, MSG_NOSIGNAL) < 0;
 	close(s);
-	return r >= 0;
+	return !is_deaf;
 }
 
 bool

@@ -15,7 +15,7 @@ manage() {
 	mkdir -p "$run"
 	"$manager" "$1" "$PLENUMD" -f -D listen=127.0.0.1:0 -D run_dir="$run" -D workers=2 \
 	    -D workers_max=4 -D channels_max=1024 -D history=4000 -D keepalive_timeout=60s \
-	    -D graceful_timeout=3s -D upgrade_grace=200ms \
+	    -D graceful_timeout=3s -D upgrade_grace=200ms -D max_connections=1000 \
 	    < "$dir/orders" > "$told" 2>> "$log" &
 	managing=$!
 	exec 6> "$dir/orders"
@@ -199,6 +199,15 @@ finish_run TERM "$master"
 begin
 at=$(port)
 check "and the other one" is "$(epoch room)" "$room"
+finish_run TERM "$master"
+printf '[listen more]\naddress = 127.0.0.1:0\n' > "$conf"
+begin -c "$conf" -D listen="127.0.0.1:$at"
+check "an address that stays beside another can be had" is "$(port | head -n 1)" "$at"
+check "for the same channels" is "$(curl -s "http://127.0.0.1:$at/api/channels/room/events" |
+    sed 's/.*"epoch":"\([0-9a-f]*\)".*/\1/')" "$room"
+finish_run TERM "$master"
+begin
+check "as it can alone" is "$(epoch room)" "$room"
 
 # --- a master that is killed alone ---
 connect
@@ -214,17 +223,16 @@ holds() { is "$(descriptors "$master")" "$1"; }
 check "what was handed over is closed" wait_until 5 holds "$held"
 check "the manager keeps as many" is "$(ask held)" $whole
 hang_up
-old=$(everything)
-kill -KILL "$master"
-# shellcheck disable=SC2086
-set -- $old
-wait_until 5 gone "$1"
+# shellcheck disable=SC2046
+set -- $(everything)
 shift
+kill -STOP "$@"
+kill -KILL "$master"
+wait_until 5 gone "$master"
 run=$dir/elsewhere
 mkdir "$run"
 begin -D run_dir="$run"
-# shellcheck disable=SC2068
-check "those whose doors are not found are ended" wait_until 5 all_gone $@
+check "those whose doors are not found are ended" all_gone "$@"
 check "and the region goes on" is "$(epoch room)" "$room"
 
 # --- an upgrade ---
