@@ -1,7 +1,4 @@
 /*
- * Numbers of descriptors stand in the region and mean the same in every table, so this process must
- * have the same. What has come is first moved above all of them, and then to its own.
- *
  * One slot that answers is enough for the parts. One that was stopped answers later: its line is
  * there already, in the queue of its door.
  */
@@ -9,7 +6,6 @@
 #include "master/adopt.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
@@ -17,19 +13,18 @@
 
 #include "ipc/log.h"
 #include "ipc/process.h"
-#include "ipc/table.h"
 #include "ipc/wake.h"
 #include "master/master_priv.h"
+#include "master/parts.h"
 #include "master/slots.h"
+#include "master/store.h"
 #include "shm/slot_layout.h"
 
 enum { ANSWER_MS = 5000, LOGGER = WORKERS_MAX, LINES = WORKERS_MAX + 1 };
 
 struct adoption {
 	int line[LINES];		/* -1: nobody there */
-	int number[TABLE_COMMON_MAX];	/* of a part, as the slots know it */
-	int fd[TABLE_COMMON_MAX];	/* where it is here */
-	size_t n;
+	struct parts parts;
 	bool complete;
 };
 
@@ -52,21 +47,8 @@ take_parts(struct adoption *a, const struct line_message *m, const int *fd, size
 {
 	size_t i;
 
-	for (i = 0; i < n; i++) {
-		if (a->n == TABLE_COMMON_MAX || m->value[i] < 3) {
-			close(fd[i]);
-			continue;
-		}
-		a->number[a->n] = m->value[i];
-		a->fd[a->n++] = fd[i];
-	}
-}
-
-static void
-drop_parts(struct adoption *a)
-{
-	while (a->n > 0)
-		close(a->fd[--a->n]);
+	for (i = 0; i < n; i++)
+		parts_add(&a->parts, m->value[i], fd[i]);
 }
 
 /* Reads a line until its parts are complete. False: it hung up. */
@@ -109,50 +91,21 @@ collect_parts(struct adoption *a)
 			continue;
 		close(a->line[from]);
 		a->line[from] = -1;
-		drop_parts(a);
+		parts_drop(&a->parts);
 		from = -1;
 	}
-}
-
-/* Moves a descriptor above `top`. */
-static int
-lift(int *fd, int top)
-{
-	int higher;
-
-	if (*fd < 0 || *fd > top)
-		return 0;
-	higher = fcntl(*fd, F_DUPFD_CLOEXEC, top + 1);
-	if (higher < 0)
-		return -1;
-	close(*fd);
-	*fd = higher;
-	return 0;
 }
 
 static int
 place_parts(struct adoption *a, int *pid_fd)
 {
-	int top = 0;
-	size_t i;
+	int *others[LINES + 1];
+	unsigned i;
 
-	for (i = 0; i < a->n; i++)
-		if (a->number[i] > top)
-			top = a->number[i];
 	for (i = 0; i < LINES; i++)
-		if (lift(&a->line[i], top) != 0)
-			return -1;
-	for (i = 0; i < a->n; i++)
-		if (lift(&a->fd[i], top) != 0)
-			return -1;
-	if (lift(pid_fd, top) != 0)
-		return -1;
-	for (i = 0; i < a->n; i++) {
-		if (dup3(a->fd[i], a->number[i], O_CLOEXEC) < 0)
-			return -1;
-		close(a->fd[i]);
-	}
-	return 0;
+		others[i] = &a->line[i];
+	others[LINES] = pid_fd;
+	return parts_place(&a->parts, others, LINES + 1);
 }
 
 /* The region is the first of the parts. */
@@ -184,16 +137,17 @@ adopt_slots(struct master *m, char *err, size_t n)
 		return 0;
 	}
 	collect_parts(&a);
-	if (!a.complete || a.n == 0) {
+	if (!a.complete || a.parts.n == 0) {
 		snprintf(err, n, "processes of an earlier master are there and do not answer, "
 		    "see %s/slot-*.sock", m->run_dir);
 		return -1;
 	}
+	store_let_go();
 	if (place_parts(&a, &m->pid_fd) != 0) {
 		snprintf(err, n, "cannot take over descriptors: %s", strerror(errno));
 		return -1;
 	}
-	if (region_attach(&m->h.region, a.number[0]) != 0) {
+	if (region_attach(&m->h.region, a.parts.number[0]) != 0) {
 		snprintf(err, n, "processes of another version are there, whose memory this one "
 		    "does not know; they drain and end by themselves after orphan_timeout");
 		return -1;

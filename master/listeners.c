@@ -8,6 +8,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
@@ -20,6 +21,7 @@
 #include "ipc/heritage.h"
 #include "ipc/log.h"
 #include "master/address.h"
+#include "master/store.h"
 #include "shm/settings.h"
 #include "shm/slot_layout.h"
 
@@ -225,6 +227,147 @@ listeners_open(struct heritage *h, const struct settings *s, char *err, size_t n
 		describe(&h->region.head->listener[i], &list[i], s);
 		h->region.head->nlisteners = i + 1;
 	}
+	return 0;
+}
+
+/* ---- those of a region that was taken over ---- */
+
+static bool
+is_same(const struct address *a, const struct region_listener *l)
+{
+	struct address was;
+	char err[256];
+
+	if (address_parse(l->address, strnlen(l->address, sizeof l->address), &was, err,
+	    sizeof err) != 0 || was.family != a->family)
+		return false;
+	if (a->family == ADDRESS_UNIX)
+		return strcmp(was.path, a->path) == 0;
+	return strcmp(was.host, a->host) == 0 && (a->port == 0 || a->port == was.port);
+}
+
+/* Whether all are; the port that was got for port 0 stays. */
+static bool
+are_same(const struct heritage *h, struct address *list, unsigned count)
+{
+	unsigned i;
+
+	if (count != h->region.head->nlisteners)
+		return false;
+	for (i = 0; i < count; i++)
+		if (!is_same(&list[i], &h->region.head->listener[i]))
+			return false;
+	for (i = 0; i < count; i++)
+		if (list[i].family != ADDRESS_UNIX)
+			list[i].port = port_of(region_slot(&h->region, 0)->listener[i]);
+	return true;
+}
+
+/* Whoever else has the socket, nothing arrives there any more. */
+static void
+shut(int fd)
+{
+	shutdown(fd, SHUT_RDWR);
+	store_replaced(fd);
+}
+
+static void
+close_all(const struct heritage *h)
+{
+	unsigned slot, i;
+	int fd;
+
+	for (i = 0; i < h->region.head->nlisteners; i++)
+		for (slot = 0; slot < h->region.caps.workers; slot++) {
+			fd = region_slot(&h->region, slot)->listener[i];
+			if (slot > 0 && fd == region_slot(&h->region, 0)->listener[i])
+				continue;
+			shut(fd);
+			close(fd);
+		}
+	for (slot = 0; slot < h->region.caps.workers; slot++)
+		word32_set(&region_slot(&h->region, slot)->served_by, 0);
+}
+
+static int
+replace_unix(const struct heritage *h, unsigned i, const struct address *a)
+{
+	int was = region_slot(&h->region, 0)->listener[i], fd, r;
+
+	shut(was);
+	fd = open_unix(h, a);
+	if (fd < 0)
+		return -1;
+	r = dup3(fd, was, O_CLOEXEC);
+	close(fd);
+	return r < 0 ? -1 : 0;
+}
+
+static bool
+listens(const struct heritage *h, unsigned slot)
+{
+	unsigned i;
+
+	for (i = 0; i < h->region.head->nlisteners; i++) {
+		int fd = region_slot(&h->region, slot)->listener[i], yes = 0;
+		socklen_t n = sizeof yes;
+
+		if (!h->region.head->listener[i].is_unix &&
+		    getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &yes, &n) == 0 && yes)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * What stands in the region is what the service manager keeps: if they cannot be opened, the next
+ * start is to find it so again. A socket that was shut down is still bound, and can listen again.
+ */
+static int
+open_others(struct heritage *h, const struct settings *s, char *err, size_t n)
+{
+	static struct region_listener listener[LISTENERS_MAX];
+	static int32_t number[WORKERS_MAX][LISTENERS_MAX];
+	struct region_head *head = h->region.head;
+	uint32_t count = head->nlisteners;
+	unsigned slot, i;
+
+	memcpy(listener, head->listener, sizeof listener);
+	for (slot = 0; slot < h->region.caps.workers; slot++)
+		for (i = 0; i < LISTENERS_MAX; i++)
+			number[slot][i] = region_slot(&h->region, slot)->listener[i];
+	close_all(h);
+	if (listeners_open(h, s, err, n) == 0)
+		return 0;
+	memcpy(head->listener, listener, sizeof listener);
+	for (slot = 0; slot < h->region.caps.workers; slot++)
+		for (i = 0; i < LISTENERS_MAX; i++)
+			region_slot(&h->region, slot)->listener[i] = number[slot][i];
+	head->nlisteners = count;
+	return -1;
+}
+
+int
+listeners_take(struct heritage *h, const struct settings *s, char *err, size_t n)
+{
+	struct address list[LISTENERS_MAX];
+	unsigned i, count = (unsigned)address_list(s, list, LISTENERS_MAX);
+
+	if (!are_same(h, list, count))
+		return open_others(h, s, err, n);
+	for (i = 0; i < count; i++) {
+		memset(&h->region.head->listener[i], 0, sizeof h->region.head->listener[i]);
+		describe(&h->region.head->listener[i], &list[i], s);
+		if (list[i].family == ADDRESS_UNIX && replace_unix(h, i, &list[i]) != 0) {
+			snprintf(err, n, "cannot listen on %s: %s",
+			    h->region.head->listener[i].address, strerror(errno));
+			/* what lies there is another's: not to be removed */
+			h->region.head->listener[i].is_unix = false;
+			return -1;
+		}
+	}
+	for (i = 0; i < h->region.caps.workers; i++)
+		word32_set(&region_slot(&h->region, i)->served_by, listens(h, i) ? i + 1 : 0);
 	return 0;
 }
 

@@ -19,6 +19,14 @@ struct settings;
 int listeners_open(struct heritage *h, const struct settings *s, char *err, size_t n);
 
 /*
+ * The same in a region that was taken over with its listeners. If the addresses are those of the
+ * settings, they stay, with what waits in their queues, but those of unix: addresses, whose files
+ * went with an orderly end: these are replaced under their numbers. Else all are opened anew. A
+ * slot whose listeners listen is served by itself, until somebody else is found, others by nobody.
+ */
+int listeners_take(struct heritage *h, const struct settings *s, char *err, size_t n);
+
+/*
  * The slot's begin to listen, which none does before; again does no harm. 0, or -1 with errno.
  */
 int listeners_begin(const struct region *r, unsigned slot);

@@ -38,6 +38,7 @@ struct slot_state {
 	int worker;		/* its pidfd, or -1 */
 	uint64_t started_at;	/* ms, when its keeper was forked; 0: it was there */
 	bool over;		/* nobody of the slot is left, and nobody follows */
+	bool settled;		/* nobody is left, and what he left is settled */
 	/* the watchdog's */
 	uint32_t seen_pid;
 	uint64_t seen_at;	/* ms, when that worker was first seen */

@@ -2,6 +2,8 @@
 #ifndef PLENUM_MASTER_NOTIFY_H
 #define PLENUM_MASTER_NOTIFY_H
 
+#include <stdbool.h>
+
 /* Remembers and removes $NOTIFY_SOCKET, so that no child speaks to it. */
 void notify_init(void);
 
@@ -9,6 +11,14 @@ void notify_init(void);
 void notify_ready(void);
 void notify_reloading(void);
 void notify_stopping(void);
+
+/*
+ * The manager's descriptor store: whatever it keeps under a name it hands to the next start. Waits
+ * for a second at most. False: there is no manager, or it does not listen. Whether it keeps what it
+ * was given nobody says.
+ */
+bool notify_store(const char *name, int fd);
+bool notify_unstore(const char *name);
 
 /* Puts the environment back as it was, for the next program. */
 void notify_export(void);

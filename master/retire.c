@@ -19,6 +19,7 @@
 #include "ipc/wake.h"
 #include "master/chanscan.h"
 #include "master/master_priv.h"
+#include "master/serve.h"
 #include "shm/channel.h"
 #include "shm/channel_layout.h"
 #include "shm/dirty.h"
@@ -63,9 +64,26 @@ retire_free(struct retire **r)
 	*r = NULL;
 }
 
+/* Slots that take no part and of which no process is left: nobody there answers. */
+static uint64_t
+empty_slots(const struct master *m)
+{
+	uint64_t mask = 0;
+	unsigned i;
+
+	for (i = 0; i < m->h.region.caps.workers; i++)
+		if (!region_slot_is_open(&m->h.region, i) && !serve_wants(m, i) &&
+		    !m->slot[i].keeper.running)
+			mask |= 1ull << i;
+	return mask;
+}
+
 /*
  * An interest may be left over from a worker that died between declaring it and its subscription.
- * A mark makes each worker look, and one without subscribers takes its interest back.
+ * A mark makes each worker look, and one without subscribers takes its interest back. For a slot
+ * without a worker the master does it. That is safe: the bit is declared by the slot's worker
+ * alone, the line has told that no process of the slot is left, and the next is started by this
+ * master, not before this turn is over, without subscribers.
  */
 static void
 ask_for_interest(struct master *m, uint32_t i, uint64_t now)
@@ -75,6 +93,7 @@ ask_for_interest(struct master *m, uint32_t i, uint64_t now)
 	if (now - d->asked < m->settings.channel_idle)
 		return;
 	d->asked = now;
+	channel_disown(&m->h.region, i, empty_slots(m));
 	dirty_mark(&m->w, i);
 }
 

@@ -6,6 +6,7 @@
 #include "ipc/log.h"
 #include "ipc/process.h"
 #include "ipc/wake.h"
+#include "master/leftover.h"
 #include "master/listeners.h"
 #include "master/master_priv.h"
 #include "master/slots.h"
@@ -68,6 +69,9 @@ close_slot(struct master *m, unsigned i)
 		}
 		return;
 	}
+	if (!m->slot[i].settled)
+		leftover_settle(&m->w, i);
+	m->slot[i].settled = true;
 	empty_inbox(m, i);
 }
 

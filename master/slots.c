@@ -68,6 +68,7 @@ start_keeper(struct master *m, unsigned i)
 	pid_t pid;
 
 	clean_words(slot);
+	m->slot[i].settled = false;
 	m->slot[i].started_at = clock_ms();
 	line_path(path, sizeof path, m->run_dir, i);
 	if (child_open(k, path, &slot->line, &slot->door) != 0) {

@@ -28,6 +28,7 @@
 #include "master/options.h"
 #include "master/pidfile.h"
 #include "master/slots.h"
+#include "master/store.h"
 #include "master/upgrade.h"
 #include "shm/slot_layout.h"
 
@@ -212,27 +213,39 @@ fill_standard(void)
 		close(fd);
 }
 
-/* Region and listeners: those that are there, or new ones. */
+/* Nobody is there: the region and the listeners of the run before, or new ones. */
+static void
+open_anew(struct master *m, bool stored)
+{
+	char err[CONF_ERROR_MAX];
+
+	if ((stored ? listeners_take : listeners_open)(&m->h, &m->settings, err, sizeof err) != 0)
+		fail(m, err);
+	if (stored)
+		store_tell(m);		/* the listeners may be others */
+	choose_keeper(m);
+}
+
+/* Region and listeners: those of living slots, or those that the service manager kept, or new. */
 static void
 open_region(struct master *m)
 {
 	char err[CONF_ERROR_MAX];
 	int r = adopt_slots(m, err, sizeof err);
+	bool stored = r == 0 && store_take(m);
 
 	if (r < 0) {
 		close(m->pid_fd);
 		fatal("%s", err);
 	}
-	if (r == 0)
+	if (r == 0 && !stored)
 		make_region(m);
 	writer_open(&m->w, &m->h.region, HELPER_MASTER);
 	log_open(&m->w, (enum settings_log_level)m->settings.log_level);
 	if (r > 0)
 		take_region(m);
-	else if (listeners_open(&m->h, &m->settings, err, sizeof err) != 0)
-		fail(m, err);
 	else
-		choose_keeper(m);
+		open_anew(m, stored);
 }
 
 int
@@ -244,6 +257,8 @@ start_prepare(struct master *m, const struct options *o)
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGHUP, SIG_IGN);	/* until the loop takes it */
 	fill_standard();
+	notify_init();
+	store_receive();
 	m->pid_fd = o->pid_fd;
 	if (m->pid_fd >= 0)
 		fcntl(m->pid_fd, F_SETFD, FD_CLOEXEC);
@@ -251,7 +266,6 @@ start_prepare(struct master *m, const struct options *o)
 	upgrade_init(m, o->program);
 	slots_init(m);
 	child_init(&m->logger);
-	notify_init();
 	open_source(&m->source, o);
 	if (conf_load(&m->source, &m->settings, err, sizeof err) != 0)
 		fatal("%s", err);
@@ -269,6 +283,7 @@ start_prepare(struct master *m, const struct options *o)
 	control = control_open(m, err, sizeof err);
 	if (control < 0)
 		fail(m, err);
+	store_tell(m);
 	return control;
 }
 

@@ -41,6 +41,7 @@
 #include "master/serve.h"
 #include "master/slots.h"
 #include "master/start.h"
+#include "master/store.h"
 #include "shm/slot_layout.h"
 
 enum {
@@ -426,8 +427,10 @@ become(struct master *m, int image, int pid_fd)
 void
 upgrade_start_anew(struct master *m)
 {
-	if (m->successor >= 0)
-		become(m, m->successor, -1);
+	if (m->successor < 0)
+		return;
+	store_forget(&m->h.region);
+	become(m, m->successor, -1);
 }
 
 /* --- from outside --- */

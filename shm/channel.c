@@ -306,6 +306,12 @@ channel_leave(struct writer *w, uint32_t chan)
 	atomic_fetch_and(&w->r->channels[chan].interest, ~(1ull << w->index));
 }
 
+void
+channel_disown(const struct region *r, uint32_t chan, uint64_t writers)
+{
+	atomic_fetch_and(&r->channels[chan].interest, ~writers);
+}
+
 static uint64_t
 oldest_kept(const struct region *r, uint32_t chan, uint64_t tail)
 {

@@ -42,6 +42,13 @@ bool channel_join(struct writer *w, uint32_t chan, uint64_t *tail);
 /* Takes the interest back. */
 void channel_leave(struct writer *w, uint32_t chan);
 
+/*
+ * Takes back the interest of other writers, a bit each. Nobody may run as one of them, nor begin to
+ * meanwhile: a bit is set by its writer alone, so what is taken back here nobody has declared.
+ * Master.
+ */
+void channel_disown(const struct region *r, uint32_t chan, uint64_t writers);
+
 /* The newest seq. Completes the advance of a publisher that died. Any process. */
 uint64_t channel_tail(const struct region *r, uint32_t chan);
 

@@ -165,10 +165,10 @@ mutant 'an heir does not say FIN again' 19 worker/recover.c \
 
 # --- worker and keeper
 
-mutant 'an heir closes the pidfds of the pair' 27 worker/recover.c \
-    '/w->slot->(worker|keeper)_pidfd;/d'
+mutant 'an heir closes the pidfds of the pair' 27 ipc/table.c \
+    's/s->(worker|keeper)_pidfd/-1/'
 mutant 'a keeper that was started by its worker starts another worker at once' 27 ipc/keeper.c \
-    's/if \(slot->worker_pidfd < 0 && clone_worker/if (clone_worker/'
+    's/if \(k\.slot->worker_pidfd < 0 && clone_worker/if (clone_worker/'
 
 # --- publish and the channel table
 

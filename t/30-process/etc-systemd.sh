@@ -15,14 +15,19 @@ if command -v systemd-analyze > /dev/null; then
 else
 	skip "systemd finds nothing wrong with the unit" "no systemd-analyze"
 fi
-for line in Type=notify KillMode=mixed KillSignal=SIGQUIT 'ExecStart=/usr/sbin/plenumd -f' \
-    RuntimeDirectory=plenum WantedBy=multi-user.target; do
+for line in Type=notify KillMode=process KillSignal=SIGQUIT 'ExecStart=/usr/sbin/plenumd -f' \
+    Restart=on-failure RuntimeDirectory=plenum RuntimeDirectoryPreserve=restart \
+    WantedBy=multi-user.target; do
 	check "the unit says $line" grep -qx "$line" "$unit"
 done
 check "each line is a section, a setting, a comment or empty" \
     fails grep -nvE '^(\[[A-Z][a-z]+\]|[A-Z][A-Za-z]+=.+|#.*|)$' "$unit"
 seconds=$(sed -n 's/^TimeoutStopSec=//p' "$unit")
 check "there is more time to stop than graceful_timeout has" test "$seconds" -gt 30
+limit() { sed -n "s/.*[ 	]$1 = \([0-9]*\),.*/\1/p" "$(dirname "$0")/../../shm/limits.h"; }
+most=$((1 + $(limit HELPERS_MAX) + $(limit WORKERS_MAX) * (3 + $(limit LISTENERS_MAX))))
+check "systemd keeps as many descriptors as there can be" \
+    is "$(sed -n 's/^FileDescriptorStoreMax=//p' "$unit")" "$most"
 
 # What the unit's ExecReload does.
 start -c /dev/null

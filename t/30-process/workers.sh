@@ -86,4 +86,33 @@ check "it waits still" backs_off
 check "and comes back" wait_until 10 whole 1
 check "with its clients" served
 check "it ends in order" stop
+
+# a slot that is lost while it closes leaves no interest: the channel goes when it is idle
+echo "workers = 4" > "$conf"
+begin -D channel_idle=1s
+wait_until 20 has_workers 4
+curls=
+for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+	curl -sN -H 'Accept: text/event-stream' "$(url)api/channels/left/events" > /dev/null &
+	curls="$curls $!"
+done
+subscribed() { is "$(ctl --json show workers | grep -c '"connections": 0')" 0; }
+wait_until 5 subscribed
+lost=
+for i in 1 2 3; do
+	lost="$lost $(worker $i) $(keeper $i)"
+done
+# shellcheck disable=SC2086
+kill -STOP $lost
+check "slots are told to close" set_workers 1
+# shellcheck disable=SC2086
+kill -KILL $lost
+check "and are lost" wait_until 5 has_workers 1
+left() { ctl show channels | grep -q left; }
+check "their channel is there" left
+# shellcheck disable=SC2086
+kill $curls
+no_left() { ! left; }
+check "and goes when it is idle" wait_until 10 no_left
+check "it ends in order" stop
 finish
