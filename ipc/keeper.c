@@ -103,7 +103,7 @@ clone_worker(struct heritage *h)
 
 	word32_set(&k.slot->signal, 0);
 	word32_set(&k.slot->left, 0);
-	k.told = false;
+	k.told_worker = false;
 	k.cloned_at = clock_ms();
 	pid = clone_here(h->keeper ? CLONE_FILES : 0, &k.slot->worker_pidfd);
 	if (pid == 0) {
@@ -328,7 +328,7 @@ keeper_replace(struct heritage *h)
 	}
 	process_signals();
 	process_title("keeper %u", h->slot);
-	k.told = false;
+	k.told_worker = k.told_self = false;
 	word32_set(&k.slot->keeper, (uint32_t)getpid());
 	keep(h);
 }

@@ -15,7 +15,7 @@ struct keeper {
 	struct heritage *h;
 	struct slot *slot;
 	struct writer self;		/* while there is no worker */
-	bool told;			/* the master knows keeper and worker */
+	bool told_worker, told_self;	/* the master knows them */
 	uint64_t cloned_at;		/* ms, when the worker was started */
 	struct backoff faults;
 };

@@ -35,16 +35,24 @@ may_open(struct keeper *k)
 	    word32_get(&k->slot->settled) == word32_get(&k->slot->gen);
 }
 
+static bool
+is_told(const struct keeper *k)
+{
+	return k->told_self && (k->told_worker || k->slot->worker_pidfd < 0);
+}
+
 void
 liaison_tell(struct keeper *k)
 {
-	if (k->told || k->slot->line < 0)
+	if (k->slot->line < 0)
 		return;
-	/* its pidfd is there, also of a worker that does not come to sweep */
-	if (k->slot->worker_pidfd >= 0 && !line_tell(k->slot->line, LINE_WORKER,
-	    (int32_t)word32_get(&k->slot->pid), k->slot->worker_pidfd))
-		return;
-	k->told = may_open(k) && line_tell_self(k->slot->line);
+	/* its pidfd is there, also of a worker that does not come to sweep; once, as it may be
+	 * stopped and ended: it would be taken for another */
+	if (!k->told_worker && k->slot->worker_pidfd >= 0)
+		k->told_worker = line_tell(k->slot->line, LINE_WORKER,
+		    (int32_t)word32_get(&k->slot->pid), k->slot->worker_pidfd);
+	if (!k->told_self && may_open(k))
+		k->told_self = line_tell_self(k->slot->line);
 }
 
 static void
@@ -80,7 +88,7 @@ answer_door(struct keeper *k)
 	close_line(k);
 	k->slot->line = fd;
 	word_set(&k->slot->orphaned, 0);
-	k->told = false;
+	k->told_worker = k->told_self = false;
 	liaison_tell(k);
 }
 
@@ -200,7 +208,7 @@ liaison_attend(struct keeper *k, int worker, int ms)
 		p[1].events = POLLIN;
 		p[2].fd = k->slot->door;
 	}
-	if ((!open || (!k->told && k->slot->line >= 0)) && (ms < 0 || ms > AGAIN_MS))
+	if ((!open || (!is_told(k) && k->slot->line >= 0)) && (ms < 0 || ms > AGAIN_MS))
 		ms = AGAIN_MS;
 	else if ((k->slot->line < 0 || k->slot->old_fd >= 0) && (ms < 0 || ms > ORPHAN_MS))
 		ms = ORPHAN_MS;

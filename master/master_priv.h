@@ -36,6 +36,7 @@ enum phase {
 struct slot_state {
 	struct child keeper;
 	int worker;		/* its pidfd, or -1 */
+	pid_t worker_pid;	/* to know it again */
 	uint64_t started_at;	/* ms, when its keeper was forked; 0: it was there */
 	bool over;		/* nobody of the slot is left, and nobody follows */
 	bool settled;		/* nobody is left, and what he left is settled */

@@ -104,12 +104,13 @@ take_keeper(struct child *k, unsigned i, int32_t pid, int pidfd)
 }
 
 static void
-take_worker(struct slot_state *s, int pidfd)
+take_worker(struct slot_state *s, int32_t pid, int pidfd)
 {
 	if (s->worker >= 0)
 		close(s->worker);
 	s->worker = pidfd;
-	s->ending = false;
+	s->ending = s->ending && pidfd >= 0 && pid == s->worker_pid;
+	s->worker_pid = pid;
 }
 
 /* Keeper and worker are gone. */
@@ -120,7 +121,7 @@ lose_slot(struct master *m, unsigned i)
 	struct slot *slot = slot_of(m, i);
 	uint64_t now = clock_ms();
 
-	take_worker(s, -1);
+	take_worker(s, 0, -1);
 	if (m->phase > PHASE_SERVE) {
 		s->over = true;
 		return;
@@ -149,7 +150,7 @@ look_at_slot(struct master *m, unsigned i)
 		if (kind == LINE_KEEPER)
 			take_keeper(&s->keeper, i, pid, pidfd);
 		else
-			take_worker(s, pidfd);
+			take_worker(s, pid, pidfd);
 	if (was_running && !s->keeper.running)
 		lose_slot(m, i);
 }
@@ -248,7 +249,7 @@ slots_close(struct master *m)
 
 	for (i = 0; i < WORKERS_MAX; i++) {
 		child_close(&m->slot[i].keeper);
-		take_worker(&m->slot[i], -1);
+		take_worker(&m->slot[i], 0, -1);
 	}
 }
 
